@@ -1,0 +1,93 @@
+"""The nouns everyone shares: Example, Experience, Row, Batch, Out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Score = Literal["exact", "choice", "loss"]
+Message = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One thing to learn from or to be tested on, as text.
+
+    Exactly one form: `text`; `prompt` + `completion`; `messages` (each {"role", "content"}); `prompt` + `chosen` + `rejected`.
+    id: by default a hash of the content, so equal content is one example.   source: where it came from.   time: ISO date or "".
+    task: the task it belongs to, hidden from learners.   choices: a test row's possible answers, `completion` among them.
+    old_completion: what was true before (a test answered so is stale).   until: the experience (1-based) from which on a test row
+    counts for staleness only.   count: how often it was given.
+
+    >>> Example(prompt="Capital of Kenya?", completion=" Nairobi").id
+    'e0c89c5ce53bc56b'
+    """
+
+    text: str | None = None
+    prompt: str | None = None
+    completion: str | None = None
+    messages: tuple[Message, ...] | None = None
+    chosen: str | None = None
+    rejected: str | None = None
+    id: str = ""
+    source: str = ""
+    time: str = ""
+    task: str | None = None
+    choices: tuple[str, ...] = ()
+    old_completion: str | None = None
+    until: int | None = None
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            object.__setattr__(self, "id", hashlib.sha256("\0".join(self.content).encode()).hexdigest()[:16])
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        """What is learned, in a fixed order: two examples with equal content are the same example."""
+        messages = json.dumps([dict(m) for m in self.messages], ensure_ascii=False) if self.messages else None
+        return tuple(part if part is not None else "\1" for part in (self.text, self.prompt, self.completion, messages, self.chosen, self.rejected))
+
+    @property
+    def question(self) -> str | None:
+        """What a newer answer would supersede: the prompt, or the conversation up to its last answer; None for plain text."""
+        if self.messages is not None:
+            return json.dumps([dict(m) for m in self.messages[:-1]], ensure_ascii=False)
+        return self.prompt
+
+    def to_json(self) -> dict[str, object]:
+        """The fields that are set, as one JSON object."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, "", (), 1) or name == "until" and value == 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """What arrives together: examples to learn from, tasks to be tested on.
+
+    tests, valid: examples by task name.   scores: each task's kind of score.   chance: the score of a guess, where that is known.
+    """
+
+    name: str
+    train: tuple[Example, ...]
+    tests: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    time: str = ""
+    valid: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
+    chance: Mapping[str, float] = field(default_factory=dict)
+
+
+def superseded(old: Iterable[Example], new: Iterable[Example]) -> list[Example]:
+    """The old examples that no new one answers differently: same prompt, other completion means the newer one holds.
+
+    >>> a, b = Example(prompt="Mayor?", completion=" Ann"), Example(prompt="Mayor?", completion=" Bo")
+    >>> [e.completion for e in superseded([a], [b])]
+    []
+    """
+    latest = {e.question: e.content for e in new if e.question is not None}
+    return [e for e in old if e.question is None or latest.get(e.question, e.content) == e.content]
