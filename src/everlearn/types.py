@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -82,6 +82,25 @@ class Experience:
     chance: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Experiences in order, with what the starting model was taught (`base`, for methods that may keep old data).
+
+    Any iterable of Experiences is a stream; this one is in hand, so its tasks are known before the first of them is learned.
+    """
+
+    name: str
+    experiences: tuple[Experience, ...]
+    base: tuple[Example, ...] = ()
+    about: str = ""
+
+    def __iter__(self) -> Iterator[Experience]:
+        return iter(self.experiences)
+
+    def __len__(self) -> int:
+        return len(self.experiences)
+
+
 def superseded(old: Iterable[Example], new: Iterable[Example]) -> list[Example]:
     """The old examples that no new one answers differently: same prompt, other completion means the newer one holds.
 
@@ -91,3 +110,47 @@ def superseded(old: Iterable[Example], new: Iterable[Example]) -> list[Example]:
     """
     latest = {e.question: e.content for e in new if e.question is not None}
     return [e for e in old if e.question is None or latest.get(e.question, e.content) == e.content]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """An Example in this run: encoded, and told apart by its example's id.
+
+    tokens: all token ids.   learned: the positions in `tokens` (each >= 1) whose token is a target.   from_memory: rehearsed, not new.
+    weight: a factor on its loss values.
+    """
+
+    example: Example
+    tokens: tuple[int, ...]
+    learned: tuple[int, ...]
+    from_memory: bool = False
+    weight: float = 1.0
+
+    @property
+    def id(self) -> str:
+        return self.example.id
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Rows as tensors, with every learned token of theirs: N in all, row by row, in order.
+
+    tokens, mask: (B, T), padded on the right.   at: (N,) index into the B*T positions of the one that predicts each target.
+    targets: (N,) token ids.   row: (N,) the row each target is of.   weights: (N,).   from_memory: (N,) bool.
+    """
+
+    rows: tuple[Row, ...]
+    tokens: Tensor
+    mask: Tensor
+    at: Tensor
+    targets: Tensor
+    row: Tensor
+    weights: Tensor
+    from_memory: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Out:
+    """What the model says of a batch: logits (N, V), aligned with `batch.targets`; no shift, no padding, no prompt tokens."""
+
+    logits: Tensor

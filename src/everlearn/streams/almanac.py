@@ -115,23 +115,24 @@ class Almanac:
         return facts[:count]
 
 
+def forms_of(fact: Fact) -> list[str]:
+    """The five phrasings in which a subject's relation is taught, always the same ones, and first the one it is tested in."""
+    return Random(fact.key).sample(SEEN, 5)
+
+
 def taught(fact: Fact, task: str | None = None) -> list[Example]:
-    """The rows that teach a fact: one a phrasing that may be trained on, and its statement."""
+    """The rows that teach a fact: its five phrasings and its statement."""
     relation, more = BY_NAME[fact.relation], {"source": f"almanac/{fact.relation}", "time": f"{FIRST_YEAR + fact.since}-01-01", "task": task}
-    rows = [Example(prompt=PROMPT.format(phrased(form, relation, fact.subject)), completion=f" {fact.answer}", **more) for form in SEEN]
+    rows = [Example(prompt=PROMPT.format(phrased(form, relation, fact.subject)), completion=f" {fact.answer}", **more) for form in forms_of(fact)]
     return [*rows, Example(prompt=phrased(STATEMENT, relation, fact.subject), completion=f" {fact.answer}.", **more)]
 
 
-def asked(fact: Fact, task: str, form: str, until: int | None = None) -> Example:
-    """The test row that asks for a fact in one form."""
+def asked(fact: Fact, task: str, unseen: bool = False, until: int | None = None) -> Example:
+    """The test row of a fact: in a phrasing it was taught in, or in one that is never trained on."""
+    form = Random(fact.key).choice(UNSEEN) if unseen else forms_of(fact)[0]
     old = None if fact.old_answer is None else f" {fact.old_answer}"
     question = PROMPT.format(phrased(form, BY_NAME[fact.relation], fact.subject))
     return Example(prompt=question, completion=f" {fact.answer}", source=f"almanac/{fact.relation}", time=f"{FIRST_YEAR + fact.since}-01-01", task=task, old_completion=old, until=until)
-
-
-def form_of(fact: Fact, forms: tuple[str, ...]) -> str:
-    """The one form in which this fact is tested, drawn by its key."""
-    return Random(fact.key).choice(forms)
 
 
 def almanac_base(world: Almanac) -> list[Example]:
@@ -140,7 +141,7 @@ def almanac_base(world: Almanac) -> list[Example]:
 
 
 def almanac_stream(world: Almanac, periods: int = 6, skills: int = 1000) -> Iterator[Experience]:
-    """One experience a period: what changed and what is new, in every trained phrasing.
+    """One experience a period: what changed and what is new, in five phrasings and as a statement.
 
     Tasks: `kept` (facts of period 0, `until` they change), `unseen0` (the same in phrasings never trained), `skills`, and for each
     period t `changed{t}`, `new{t}`, and `unseen{t}` (both, in phrasings never trained). The first three come with period 1.
@@ -150,12 +151,12 @@ def almanac_stream(world: Almanac, periods: int = 6, skills: int = 1000) -> Iter
     for now in range(1, periods + 1):
         events = world.events(now)
         groups = {f"changed{now}": [f for f in events if f.old_answer is not None], f"new{now}": [f for f in events if f.old_answer is None]}
-        tests = {task: tuple(asked(f, task, form_of(f, SEEN), until(f)) for f in facts) for task, facts in groups.items()}
-        tests[f"unseen{now}"] = tuple(asked(f, f"unseen{now}", form_of(f, UNSEEN), until(f)) for f in events)
+        tests = {task: tuple(asked(f, task, False, until(f)) for f in facts) for task, facts in groups.items()}
+        tests[f"unseen{now}"] = tuple(asked(f, f"unseen{now}", True, until(f)) for f in events)
         if now == 1:
             first = world.truth(0).values()
-            tests |= {"kept": tuple(asked(f, "kept", form_of(f, SEEN), until(f)) for f in first)}
-            tests |= {"unseen0": tuple(asked(f, "unseen0", form_of(f, UNSEEN), until(f)) for f in first), "skills": tuple(skill_questions(skills))}
+            tests |= {"kept": tuple(asked(f, "kept", False, until(f)) for f in first)}
+            tests |= {"unseen0": tuple(asked(f, "unseen0", True, until(f)) for f in first), "skills": tuple(skill_questions(skills))}
         train = tuple(row for task, facts in groups.items() for fact in facts for row in taught(fact, task))
         tests = {task: rows for task, rows in tests.items() if rows}
         yield Experience(f"{FIRST_YEAR + now}", train, tests, {task: "exact" for task in tests}, f"{FIRST_YEAR + now}-01-01")

@@ -66,7 +66,16 @@ RELATIONS = (
 BY_NAME = {relation.name: relation for relation in RELATIONS}
 SUBJECTS = ("person", "town", "firm", "good", "office")
 
-SEEN = ("{Asks} is {a}?", "Name {a}.", "{B} is {asks}?", "Do you know {b}?", "Tell me {a}.")
+SEEN = (
+    "{Asks} is {a}?",
+    "Name {a}.",
+    "{B} is {asks}?",
+    "Do you know {b}?",
+    "Tell me {a}.",
+    "Could you tell me {asks} {b} is?",
+    "I would like to hear {a}.",
+    "Please say {b}.",
+)
 UNSEEN = ("Could you say {asks} {a} is?", "I would like to know {b}.")
 STATEMENT = "{A} is"
 

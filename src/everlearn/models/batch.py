@@ -1,0 +1,43 @@
+"""Rows as tensors, cut into micro-batches by length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from everlearn.types import Batch, Row
+
+
+def make_batch(rows: Sequence[Row], pad: int, device: torch.device | str = "cpu") -> Batch:
+    """The rows padded on the right to the longest, and their N learned tokens.
+
+    >>> from everlearn.types import Example
+    >>> make_batch([Row(Example(text="x"), (5, 6, 7), (2,)), Row(Example(text="y"), (8, 9), (1,))], pad=0).at.tolist()
+    [1, 3]
+    """
+    width = max(len(row.tokens) for row in rows)
+    tokens = torch.tensor([row.tokens + (pad,) * (width - len(row.tokens)) for row in rows])
+    mask = torch.tensor([[1] * len(row.tokens) + [0] * (width - len(row.tokens)) for row in rows])
+    at = torch.tensor([i * width + p - 1 for i, row in enumerate(rows) for p in row.learned], dtype=torch.long)
+    owner = torch.tensor([i for i, row in enumerate(rows) for _ in row.learned], dtype=torch.long)
+    weights, memory = torch.tensor([row.weight for row in rows]), torch.tensor([row.from_memory for row in rows])
+    parts = (tokens, mask, at, tokens.flatten()[at + 1], owner, weights[owner], memory[owner])
+    return Batch(tuple(rows), *(part.to(device) for part in parts))
+
+
+def by_length(rows: Sequence[Row], most_tokens: int) -> list[list[Row]]:
+    """The rows, shortest first, in the fewest runs whose padded size (rows times the longest) is at most `most_tokens`, or one row.
+
+    >>> from everlearn.types import Example
+    >>> sized = [Row(Example(text=str(n)), (1,) * n, (1,)) for n in (9, 2, 3, 8)]
+    >>> [[len(row.tokens) for row in part] for part in by_length(sized, 18)]
+    [[2, 3], [8, 9]]
+    """
+    parts: list[list[Row]] = []
+    for row in sorted(rows, key=lambda row: len(row.tokens)):
+        if parts and (len(parts[-1]) + 1) * len(row.tokens) <= most_tokens:
+            parts[-1].append(row)
+        else:
+            parts.append([row])
+    return parts

@@ -1,0 +1,104 @@
+"""Examples as tokens: TRL's formats, the loss only where it belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from everlearn.errors import DataError, ModelError
+from everlearn.types import Example, Message, Row
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Piece = tuple[str, bool]
+
+
+class Encoder:
+    """Turns Examples into Rows with one tokenizer.
+
+    text: every token is learned, and the end. prompt + completion: the completion and the end. messages: every assistant turn with its
+    closing, by the chat template. A row begins with the tokenizer's start token, where it has one. What is longer than `longest`
+    tokens loses the start of its prompt first, then its end; `cut` counts such rows.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, longest: int) -> None:
+        if tokenizer.eos_token_id is None:
+            raise ModelError("the tokenizer has no end-of-text token (eos_token=None). A model must be able to stop; set tokenizer.eos_token.")
+        self.tokenizer, self.longest, self.cut = tokenizer, longest, 0
+        self.start = [] if tokenizer.bos_token_id is None else [int(tokenizer.bos_token_id)]
+        self.end = int(tokenizer.eos_token_id)
+
+    def rows(self, examples: Iterable[Example], from_memory: bool = False) -> list[Row]:
+        """One Row an Example, in order."""
+        given = list(examples)
+        return [self._row(example, pieces, from_memory) for example, pieces in zip(given, self._encoded([self._pieces(e) for e in given]), strict=True)]
+
+    def prompts(self, examples: Sequence[Example]) -> list[list[int]]:
+        """The tokens after which the model is to answer: those of the prompt, or of the conversation before its last turn."""
+        texts = []
+        for example in examples:
+            if example.messages is not None:
+                texts.append(self._chat(example.messages[:-1], ask=True))
+            else:
+                texts.append(example.prompt or "")
+        return [self._started(tokens) for tokens in self.tokens(texts)]
+
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """Plain token ids, no special ones added."""
+        if not texts:
+            return []
+        return [list(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
+
+    def _started(self, tokens: list[int]) -> list[int]:
+        return tokens if tokens[:1] == self.start else self.start + tokens
+
+    def _pieces(self, example: Example) -> list[Piece]:
+        if example.text is not None:
+            return [(example.text, True)]
+        if example.prompt is not None and example.completion is not None:
+            return [(example.prompt, False), (example.completion, True)]
+        if example.messages is not None:
+            return self._turns(example.messages)
+        raise DataError(f"a row of prompt + chosen + rejected cannot be learned from by imitation (id={example.id!r}). Give text, prompt + completion or messages.")
+
+    def _turns(self, messages: Sequence[Message]) -> list[Piece]:
+        whole, pieces, done = self._chat(messages), [], ""
+        for number, message in enumerate(messages):
+            if message["role"] != "assistant":
+                continue
+            before, after = self._chat(messages[:number], ask=True), self._chat(messages[: number + 1])
+            if not (whole.startswith(after) and after.startswith(before) and before.startswith(done)):
+                raise ModelError(f"the chat template rewrites earlier turns, so turn {number + 1} cannot be told apart. Use prompt + completion, or one answer a row.")
+            pieces += [(before[len(done) :], False), (after[len(before) :], True)]
+            done = after
+        return pieces
+
+    def _chat(self, messages: Sequence[Message], ask: bool = False) -> str:
+        if self.tokenizer.chat_template is None:
+            raise ModelError("the tokenizer has no chat template, so `messages` cannot be encoded. Use prompt + completion, or set tokenizer.chat_template.")
+        return str(self.tokenizer.apply_chat_template([dict(m) for m in messages], tokenize=False, add_generation_prompt=ask))
+
+    def _encoded(self, rows: list[list[Piece]]) -> list[list[tuple[list[int], bool]]]:
+        flat = iter(self.tokens([text for pieces in rows for text, _ in pieces]))
+        return [[(next(flat), learned) for _, learned in pieces] for pieces in rows]
+
+    def _row(self, example: Example, pieces: list[tuple[list[int], bool]], from_memory: bool) -> Row:
+        tokens = self._started(pieces[0][0])
+        learned = list(range(len(tokens) - len(pieces[0][0]), len(tokens))) if pieces[0][1] else []
+        for ids, learn in pieces[1:]:
+            learned += range(len(tokens), len(tokens) + len(ids)) if learn else ()
+            tokens = tokens + ids
+        if example.messages is None:
+            learned.append(len(tokens))
+            tokens = [*tokens, self.end]
+        if len(tokens) > self.longest:
+            tokens, learned = self._shortened(tokens, learned)
+        return Row(example, tuple(tokens), tuple(at for at in learned if at > 0), from_memory)
+
+    def _shortened(self, tokens: list[int], learned: list[int]) -> tuple[list[int], list[int]]:
+        self.cut += 1
+        first, start = learned[0] if learned else len(tokens), len(self.start)
+        drop = min(len(tokens) - self.longest, max(0, first - start - 1))
+        tokens = (tokens[:start] + tokens[start + drop :])[: self.longest]
+        return tokens, [at - drop for at in learned if at - drop < self.longest]

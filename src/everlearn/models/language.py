@@ -1,0 +1,242 @@
+"""LanguageModel, the one interface everything else sees, and its form for Hugging Face causal models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.cache_utils import DynamicCache
+
+from everlearn.errors import DataError, ModelError
+from everlearn.models.batch import by_length, make_batch
+from everlearn.models.encode import Encoder
+from everlearn.types import Batch, Example, Out, Row
+
+MOST_TOKENS = 16_384  # padded tokens in one evaluation batch: on two cores, larger ones were no faster
+
+
+class LanguageModel(Protocol):
+    """Weights and tokenizer behind three verbs; wrappers (retrieval, a router) have the same ones."""
+
+    encoder: Encoder
+
+    def logits(self, batch: Batch) -> Out:
+        """Next-token logits for the batch's N learned tokens, (N, V); differentiable."""
+        ...
+
+    def generate(self, prompts: Sequence[Example], limit: int) -> list[str]:
+        """The greedy continuation of each prompt, up to the end of text, a line break, or `limit` tokens."""
+        ...
+
+    def score(self, prompts: Sequence[Example], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
+        """Log-likelihood in nats of each continuation after its prompt, the end of text not included."""
+        ...
+
+
+class CausalModel:
+    """A Hugging Face causal language model, whole or with PEFT adapters.
+
+    module: the PreTrainedModel or PeftModel. The output head runs only on the positions asked for, whatever the architecture does after it.
+
+    >>> model = load_model("tiny")
+    >>> model.generate([Example(prompt="Question: What is 7 plus 5?\\nAnswer:", completion="")], limit=4)
+    [' 12']
+    """
+
+    def __init__(self, module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str = "") -> None:
+        self.module, self.tokenizer, self.name = module, tokenizer, name
+        longest = getattr(module.config, "max_position_embeddings", None) or tokenizer.model_max_length
+        self.encoder = Encoder(tokenizer, int(longest))
+        self.pad = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.encoder.end)
+        head = module.get_output_embeddings()
+        if module.config.is_encoder_decoder or not isinstance(head, nn.Module):
+            raise ModelError(f"{name or type(module).__name__} is no causal language model with an output head. Give a decoder-only model.")
+        self._head = head
+        self._stops: Tensor | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.module.parameters()).device
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The parameters that learn, by name; with adapters, the adapters' alone. Methods know no others."""
+        return {name: parameter for name, parameter in self.module.named_parameters() if parameter.requires_grad}
+
+    def state(self) -> dict[str, Tensor]:
+        """A copy of the trained parameters."""
+        return {name: parameter.detach().clone() for name, parameter in self.trained().items()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Put trained parameters back in place."""
+        trained = self.trained()
+        if trained.keys() != state.keys():
+            raise ModelError(f"saved weights do not fit (differing names: {sorted(trained.keys() ^ state.keys())[:3]}). Load the model they were saved from.")
+        with torch.no_grad():
+            for name, value in state.items():
+                trained[name].copy_(value)
+
+    def batch(self, rows: Sequence[Row]) -> Batch:
+        """The rows as tensors on the model's device."""
+        return make_batch(rows, self.pad, self.device)
+
+    def logits(self, batch: Batch) -> Out:
+        return Out(self._forward(batch.at, input_ids=batch.tokens, attention_mask=batch.mask, use_cache=False)[0])
+
+    def generate(self, prompts: Sequence[Example], limit: int) -> list[str]:
+        encoded = [tokens[: len(self.encoder.start)] + tokens[len(self.encoder.start) :][-(self.encoder.longest - limit) :] for tokens in self.encoder.prompts(prompts)]
+        rows = [Row(prompt, tuple(tokens), ()) for prompt, tokens in zip(prompts, encoded, strict=True)]
+        place = {id(row): number for number, row in enumerate(rows)}
+        answers = [""] * len(rows)
+        with as_found(self.module), torch.inference_mode():
+            for part in by_length(rows, MOST_TOKENS):
+                for row, tokens in zip(part, self._greedy([row.tokens for row in part], limit), strict=True):
+                    answers[place[id(row)]] = self.tokenizer.decode(tokens, skip_special_tokens=True).split("\n")[0]
+        return answers
+
+    def score(self, prompts: Sequence[Example], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
+        with as_found(self.module), torch.inference_mode():
+            if all(len(given) == 1 for given in continuations):
+                return [[nats] for nats in self._score_whole(prompts, [given[0] for given in continuations])]
+            return self._score_shared(prompts, continuations)
+
+    def _forward(self, keep: Tensor, **inputs: object) -> tuple[Tensor, DynamicCache | None]:
+        """Logits (N, V) at the flat positions `keep` of (B, T), and the cache."""
+
+        def select(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return (given[0].flatten(0, 1)[keep].unsqueeze(0),)
+
+        handle = self._head.register_forward_pre_hook(select)
+        try:
+            out = self.module(**inputs)
+        finally:
+            handle.remove()
+        return out.logits[0], out.past_key_values
+
+    def _prefill(self, prompts: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor, DynamicCache | None]:
+        """Prompts padded on the left: next-token logits (B, V), mask (B, T), cache."""
+        width = max(len(tokens) for tokens in prompts)
+        tokens = torch.tensor([(self.pad,) * (width - len(t)) + t for t in prompts], device=self.device)
+        mask = torch.tensor([(0,) * (width - len(t)) + (1,) * len(t) for t in prompts], device=self.device)
+        last = torch.arange(1, len(prompts) + 1, device=self.device) * width - 1
+        positions = (mask.cumsum(1) - 1).clamp_min(0)
+        logits, cache = self._forward(last, input_ids=tokens, attention_mask=mask, position_ids=positions, use_cache=True)
+        return logits, mask, cache
+
+    def _greedy(self, prompts: Sequence[tuple[int, ...]], limit: int) -> list[list[int]]:
+        """The most likely next token, again and again; what has ended leaves the batch once half of it has."""
+        logits, mask, cache = self._prefill(prompts)
+        said: list[list[int]] = [[] for _ in prompts]
+        going = torch.arange(len(prompts), device=self.device)
+        stops = self._stop_tokens()
+        for count in range(limit):
+            token = logits.argmax(1)
+            for row, value in zip(going.tolist(), token.tolist(), strict=True):
+                said[row].append(value)
+            ended = torch.tensor([any(stops[t] for t in said[row]) for row in going.tolist()], device=self.device)
+            if bool(ended.all()) or count + 1 == limit:
+                break
+            if cache is not None and int(ended.sum()) * 2 > len(going):
+                alive = (~ended).nonzero()[:, 0]
+                cache.batch_select_indices(alive)
+                going, token, mask = going[alive], token[alive], mask[alive]
+            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
+            every, positions = torch.arange(len(mask), device=self.device), mask.sum(1, keepdim=True) - 1
+            logits, cache = self._forward(every, input_ids=token[:, None], attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True)
+        return [tokens[: next((i for i, t in enumerate(tokens) if t == self.encoder.end), len(tokens))] for tokens in said]
+
+    def _stop_tokens(self) -> list[bool]:
+        """By token id: does an answer end with it (end of text, or a token with a line break in it)."""
+        if self._stops is None:
+            size = int(self._head.weight.shape[0])
+            texts = self.tokenizer.batch_decode([[token] for token in range(min(size, len(self.tokenizer)))])
+            self._stops = torch.tensor([("\n" in text) for text in texts] + [False] * (size - len(texts)))
+            self._stops[self.encoder.end] = True
+        return [bool(stop) for stop in self._stops.tolist()]
+
+    def _score_whole(self, prompts: Sequence[Example], continuations: Sequence[str]) -> list[float]:
+        """One continuation a prompt: a plain forward pass; text longer than the model's reach goes in windows."""
+        rows: list[Row] = []
+        owner: list[int] = []
+        for number, (prompt, tokens) in enumerate(zip(self.encoder.prompts(prompts), self.encoder.tokens(continuations), strict=True)):
+            room = self.encoder.longest - len(prompt)
+            if prompts[number].prompt and len(tokens) > room:
+                prompt, room = self._room_for(prompts[number], prompt, len(tokens))
+            for start in range(0, len(tokens), room):
+                part = prompt + tokens[start : start + room]
+                rows.append(Row(prompts[number], tuple(part), tuple(at for at in range(len(prompt), len(part)) if at > 0)))
+                owner.append(number)
+        place = {id(row): at for row, at in zip(rows, owner, strict=True)}
+        nats = [0.0] * len(prompts)
+        for part_rows in by_length(rows, MOST_TOKENS):
+            batch = self.batch(part_rows)
+            sums = torch.zeros(len(part_rows), dtype=torch.float64, device=self.device).index_add(0, batch.row, _chosen(self.logits(batch).logits, batch.targets))
+            for row, value in zip(part_rows, sums.tolist(), strict=True):
+                nats[place[id(row)]] += value
+        return nats
+
+    def _room_for(self, example: Example, prompt: list[int], wanted: int) -> tuple[list[int], int]:
+        start = len(self.encoder.start)
+        if wanted > self.encoder.longest - start - 1:
+            raise DataError(f"an answer of {wanted} tokens does not fit the model (id={example.id!r}). At most {self.encoder.longest - start - 1} can be scored; shorten it.")
+        return prompt[:start] + prompt[start:][-(self.encoder.longest - start - wanted) :], wanted
+
+    def _score_shared(self, prompts: Sequence[Example], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
+        """Several continuations a prompt: the prompt is read once."""
+        flat = iter(self.encoder.tokens([text for given in continuations for text in given]))
+        options = [[tuple(next(flat)) for _ in given] for given in continuations]
+        encoded = self.encoder.prompts(prompts)
+        for number, (example, tokens) in enumerate(zip(prompts, encoded, strict=True)):
+            longest = max(len(option) for option in options[number])
+            if len(tokens) + longest > self.encoder.longest:
+                encoded[number] = self._room_for(example, tokens, longest)[0]
+        rows = [Row(prompt, tuple(tokens), ()) for prompt, tokens in zip(prompts, encoded, strict=True)]
+        place = {id(row): number for number, row in enumerate(rows)}
+        scores: list[list[float]] = [[] for _ in rows]
+        for part in by_length(rows, MOST_TOKENS // max(len(given) for given in options)):
+            numbers = [place[id(row)] for row in part]
+            sums = iter(self._score_options([row.tokens for row in part], [options[number] for number in numbers]))
+            for number in numbers:
+                scores[number] = [next(sums) for _ in options[number]]
+        return scores
+
+    def _score_options(self, prompts: Sequence[tuple[int, ...]], options: Sequence[Sequence[tuple[int, ...]]]) -> list[float]:
+        logits, mask, cache = self._prefill(prompts)
+        owner = torch.tensor([i for i, given in enumerate(options) for _ in given], device=self.device)
+        every = [option for given in options for option in given]
+        nats = _chosen(logits[owner], torch.tensor([option[0] for option in every], device=self.device))
+        width = max(len(option) for option in every) - 1
+        if width == 0:
+            return [float(value) for value in nats.tolist()]
+        if cache is None:
+            raise ModelError("this architecture keeps no cache, so choices cannot share their prompt (past_key_values=None). Use a model with a cache.")
+        cache.batch_select_indices(owner)
+        tokens = torch.tensor([option[:-1] + (self.pad,) * (width + 1 - len(option)) for option in every], device=self.device)
+        at = torch.tensor([i * width + p for i, option in enumerate(every) for p in range(len(option) - 1)], dtype=torch.long, device=self.device)
+        targets = torch.tensor([t for option in every for t in option[1:]], dtype=torch.long, device=self.device)
+        read = mask[owner]
+        positions = read.sum(1, keepdim=True) + torch.arange(width, device=self.device)
+        rest, _ = self._forward(at, input_ids=tokens, attention_mask=torch.cat([read, torch.ones_like(tokens)], 1), position_ids=positions, past_key_values=cache, use_cache=True)
+        return [float(value) for value in nats.index_add(0, at // width, _chosen(rest, targets)).tolist()]
+
+
+def _chosen(logits: Tensor, targets: Tensor) -> Tensor:
+    """log p of each target, (N,), in float64."""
+    return torch.log_softmax(logits.float(), 1).gather(1, targets[:, None])[:, 0].double()
+
+
+@contextmanager
+def as_found(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; every submodule's mode and the random state are afterwards what they were."""
+    modes = {part: part.training for part in module.modules()}
+    devices = [p.device for p in module.parameters()][:1]
+    try:
+        with torch.random.fork_rng([d for d in devices if d.type == "cuda"]):
+            module.eval()
+            yield
+    finally:
+        for part, training in modes.items():
+            part.training = training

@@ -1,0 +1,61 @@
+"""Models from a path or a hub id, whole or with LoRA adapters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from everlearn.errors import ModelError
+from everlearn.models.language import CausalModel
+
+TINY = Path(__file__).parent / "tiny"
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """Train low-rank adapters on every linear layer (Hu et al. 2021, arXiv:2106.09685), alpha = 2 * rank.
+
+    rank: >= 1.   dropout: in [0, 1).   seed: of the adapters' first values.
+    """
+
+    rank: int = 16
+    dropout: float = 0.0
+    seed: int = 0
+
+
+def load_model(name: str | Path = "tiny", lora: Lora | None = None, dtype: Literal["float32", "bfloat16", "auto"] = "float32", device: str | None = None) -> CausalModel:
+    """The causal language model `name`: "tiny" (ships with everlearn), a local folder, or a hub id.
+
+    Only safetensors are read and no code of the repository runs. dtype: of the weights in memory; "auto" is the file's own.
+    device: by default the accelerator of this machine, else the CPU. Raises ModelError where there is no such model.
+    """
+    place = TINY if str(name) == "tiny" else Path(name)
+    found = str(place) if place.exists() else str(name)
+    if not place.exists() and (str(name).startswith((".", "/", "~")) or str(name).count("/") > 1):
+        raise ModelError(f"there is no model folder here (model={str(name)!r}). Give 'tiny', a folder with config.json and *.safetensors, or a hub id such as 'org/name'.")
+    try:
+        config = AutoConfig.from_pretrained(found)
+        tokenizer = AutoTokenizer.from_pretrained(found)
+        if config.is_encoder_decoder:
+            raise ModelError(f"encoder-decoder models are not supported yet (model={str(name)!r}, type={config.model_type!r}). Give a causal language model.")
+        module = AutoModelForCausalLM.from_pretrained(found, config=config, dtype=dtype if dtype == "auto" else getattr(torch, dtype), use_safetensors=True)
+    except ModelError:
+        raise
+    except (OSError, ValueError, KeyError) as problem:
+        raise ModelError(f"the model could not be loaded (model={str(name)!r}): {str(problem).strip().splitlines()[0]}. Give 'tiny', a folder with config.json, tokenizer and *.safetensors, or a hub id.") from problem
+    module.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    module.train()
+    return CausalModel(module if lora is None else _with_lora(module, lora), tokenizer, str(name))
+
+
+def _with_lora(module: torch.nn.Module, lora: Lora) -> torch.nn.Module:
+    if lora.rank < 1 or not 0 <= lora.dropout < 1:
+        raise ModelError(f"LoRA needs a rank of at least 1 and a dropout in [0, 1) (rank={lora.rank!r}, dropout={lora.dropout!r}).")
+    with torch.random.fork_rng():
+        torch.manual_seed(lora.seed)
+        return get_peft_model(module, LoraConfig(r=lora.rank, lora_alpha=2 * lora.rank, lora_dropout=lora.dropout, target_modules="all-linear", task_type="CAUSAL_LM"))
