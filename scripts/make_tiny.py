@@ -44,7 +44,9 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
         [pre_tokenizers.Split(Regex(r"\d| ?[A-Za-z]+|'s| ?[^\sA-Za-z\d]|\s"), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
     bpe.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=1536, special_tokens=["<|endoftext|>", "<|pad|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=1536, special_tokens=["<|endoftext|>", "<|pad|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
     bpe.train_from_iterator(sentences(Random("tokenizer")), trainer)
     fast = PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token="<|endoftext|>", eos_token="<|endoftext|>", pad_token="<|pad|>", model_max_length=512)
     fast.chat_template = CHAT
@@ -129,7 +131,13 @@ def main() -> None:
     tokenizer.save_pretrained(given.out)
     train(model, tokenizer, given.steps, given.out)
     model.save_pretrained(given.out)
-    about = {"parameters": sum(p.numel() for p in model.parameters()), "steps": given.steps, "rows_per_step": 128, "shares": SHARES, "world": "Almanac(seed=0, facts=600), period 0"}
+    about = {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "steps": given.steps,
+        "rows_per_step": 128,
+        "shares": SHARES,
+        "world": "Almanac(seed=0, facts=600), period 0",
+    }
     (given.out / "training.json").write_text(json.dumps(about, indent=1) + "\n")
 
 

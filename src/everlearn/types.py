@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,7 +63,13 @@ class Example:
 
     def to_json(self) -> dict[str, object]:
         """The fields that are set, as one JSON object."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, "", (), 1) or name == "until" and value == 1}
+        return {name: value for name, value in asdict(self).items() if value not in (None, "", ()) and not (name == "count" and value == 1)}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Example:
+        """The example that `to_json` wrote."""
+        given = {**row, "choices": tuple(row.get("choices", ()))}
+        return cls(**given) if "messages" not in row else cls(**{**given, "messages": tuple(row["messages"])})
 
 
 @dataclass(frozen=True, slots=True)

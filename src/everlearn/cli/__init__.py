@@ -1,0 +1,37 @@
+"""The command line, one file per verb."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from everlearn.cli.compare import compare
+from everlearn.cli.demo import demo
+from everlearn.cli.methods import methods
+from everlearn.errors import EverlearnError
+from everlearn.version import VERSION
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+for verb in (demo, compare, methods):
+    app.command()(verb)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"everlearn {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def everlearn(version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version.")) -> None:
+    """Keep a language model current without forgetting."""
+
+
+def main() -> None:
+    """Run the command line; what everlearn refuses is one line on standard error and exit code 2."""
+    try:
+        app()
+    except EverlearnError as problem:
+        print(f"everlearn: {problem}", file=sys.stderr)
+        sys.exit(2)

@@ -60,7 +60,9 @@ class Encoder:
             return [(example.prompt, False), (example.completion, True)]
         if example.messages is not None:
             return self._turns(example.messages)
-        raise DataError(f"a row of prompt + chosen + rejected cannot be learned from by imitation (id={example.id!r}). Give text, prompt + completion or messages.")
+        raise DataError(
+            f"a row of prompt + chosen + rejected cannot be learned from by imitation (id={example.id!r}). Give text, prompt + completion or messages."
+        )
 
     def _turns(self, messages: Sequence[Message]) -> list[Piece]:
         whole, pieces, done = self._chat(messages), [], ""
@@ -69,7 +71,9 @@ class Encoder:
                 continue
             before, after = self._chat(messages[:number], ask=True), self._chat(messages[: number + 1])
             if not (whole.startswith(after) and after.startswith(before) and before.startswith(done)):
-                raise ModelError(f"the chat template rewrites earlier turns, so turn {number + 1} cannot be told apart. Use prompt + completion, or one answer a row.")
+                raise ModelError(
+                    f"the chat template rewrites earlier turns, so turn {number + 1} cannot be told apart. Use prompt + completion, or one answer a row."
+                )
             pieces += [(before[len(done) :], False), (after[len(before) :], True)]
             done = after
         return pieces

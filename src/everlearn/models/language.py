@@ -52,7 +52,7 @@ class CausalModel:
         longest = getattr(module.config, "max_position_embeddings", None) or tokenizer.model_max_length
         self.encoder = Encoder(tokenizer, int(longest))
         self.pad = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.encoder.end)
-        head = module.get_output_embeddings()
+        head = module.get_output_embeddings()  # type: ignore[no-untyped-call]
         if module.config.is_encoder_decoder or not isinstance(head, nn.Module):
             raise ModelError(f"{name or type(module).__name__} is no causal language model with an output head. Give a decoder-only model.")
         self._head = head
@@ -87,14 +87,16 @@ class CausalModel:
         return Out(self._forward(batch.at, input_ids=batch.tokens, attention_mask=batch.mask, use_cache=False)[0])
 
     def generate(self, prompts: Sequence[Example], limit: int) -> list[str]:
-        encoded = [tokens[: len(self.encoder.start)] + tokens[len(self.encoder.start) :][-(self.encoder.longest - limit) :] for tokens in self.encoder.prompts(prompts)]
+        encoded = [
+            tokens[: len(self.encoder.start)] + tokens[len(self.encoder.start) :][-(self.encoder.longest - limit) :] for tokens in self.encoder.prompts(prompts)
+        ]
         rows = [Row(prompt, tuple(tokens), ()) for prompt, tokens in zip(prompts, encoded, strict=True)]
         place = {id(row): number for number, row in enumerate(rows)}
         answers = [""] * len(rows)
         with as_found(self.module), torch.inference_mode():
             for part in by_length(rows, MOST_TOKENS):
                 for row, tokens in zip(part, self._greedy([row.tokens for row in part], limit), strict=True):
-                    answers[place[id(row)]] = self.tokenizer.decode(tokens, skip_special_tokens=True).split("\n")[0]
+                    answers[place[id(row)]] = str(self.tokenizer.decode(tokens, skip_special_tokens=True)).split("\n")[0]
         return answers
 
     def score(self, prompts: Sequence[Example], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
@@ -151,7 +153,7 @@ class CausalModel:
     def _stop_tokens(self) -> list[bool]:
         """By token id: does an answer end with it (end of text, or a token with a line break in it)."""
         if self._stops is None:
-            size = int(self._head.weight.shape[0])
+            size = int(self.module.config.vocab_size)
             texts = self.tokenizer.batch_decode([[token] for token in range(min(size, len(self.tokenizer)))])
             self._stops = torch.tensor([("\n" in text) for text in texts] + [False] * (size - len(texts)))
             self._stops[self.encoder.end] = True
@@ -173,7 +175,9 @@ class CausalModel:
         nats = [0.0] * len(prompts)
         for part_rows in by_length(rows, MOST_TOKENS):
             batch = self.batch(part_rows)
-            sums = torch.zeros(len(part_rows), dtype=torch.float64, device=self.device).index_add(0, batch.row, _chosen(self.logits(batch).logits, batch.targets))
+            sums = torch.zeros(len(part_rows), dtype=torch.float64, device=self.device).index_add(
+                0, batch.row, _chosen(self.logits(batch).logits, batch.targets)
+            )
             for row, value in zip(part_rows, sums.tolist(), strict=True):
                 nats[place[id(row)]] += value
         return nats
@@ -181,7 +185,7 @@ class CausalModel:
     def _room_for(self, example: Example, prompt: list[int], wanted: int) -> tuple[list[int], int]:
         start = len(self.encoder.start)
         if wanted > self.encoder.longest - start - 1:
-            raise DataError(f"an answer of {wanted} tokens does not fit the model (id={example.id!r}). At most {self.encoder.longest - start - 1} can be scored; shorten it.")
+            raise DataError(f"an answer of {wanted} tokens does not fit the model (id={example.id!r}). At most {self.encoder.longest - start - 1} do.")
         return prompt[:start] + prompt[start:][-(self.encoder.longest - start - wanted) :], wanted
 
     def _score_shared(self, prompts: Sequence[Example], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
@@ -219,7 +223,9 @@ class CausalModel:
         targets = torch.tensor([t for option in every for t in option[1:]], dtype=torch.long, device=self.device)
         read = mask[owner]
         positions = read.sum(1, keepdim=True) + torch.arange(width, device=self.device)
-        rest, _ = self._forward(at, input_ids=tokens, attention_mask=torch.cat([read, torch.ones_like(tokens)], 1), position_ids=positions, past_key_values=cache, use_cache=True)
+        rest, _ = self._forward(
+            at, input_ids=tokens, attention_mask=torch.cat([read, torch.ones_like(tokens)], 1), position_ids=positions, past_key_values=cache, use_cache=True
+        )
         return [float(value) for value in nats.index_add(0, at // width, _chosen(rest, targets)).tolist()]
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from peft import LoraConfig, get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from peft import LoraConfig, TaskType, get_peft_model
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from everlearn.errors import ModelError
+from everlearn.errors import ModelError, SettingError
 from everlearn.models.language import CausalModel
 
+LARGE = 500_000_000  # parameters from which on AdamW on all weights is too much for most machines
+WANTED = "Give 'tiny', a folder with config.json, tokenizer and *.safetensors, or a hub id such as 'org/name'."
 TINY = Path(__file__).parent / "tiny"
 
 
@@ -28,16 +30,35 @@ class Lora:
     seed: int = 0
 
 
-def load_model(name: str | Path = "tiny", lora: Lora | None = None, dtype: Literal["float32", "bfloat16", "auto"] = "float32", device: str | None = None) -> CausalModel:
+def parse_lora(text: str) -> Lora | Literal["auto"] | None:
+    """'auto', 'off' or a rank, as the command line takes it.
+
+    >>> parse_lora("8"), parse_lora("off")
+    (Lora(rank=8, dropout=0.0, seed=0), None)
+    """
+    if text in ("auto", "off"):
+        return "auto" if text == "auto" else None
+    if not text.isdecimal() or int(text) < 1:
+        raise SettingError(f"lora must be 'auto', 'off' or a rank of at least 1, got {text!r}.")
+    return Lora(int(text))
+
+
+def load_model(
+    name: str | Path = "tiny",
+    lora: Lora | Literal["auto"] | None = "auto",
+    dtype: Literal["float32", "bfloat16", "auto"] = "float32",
+    device: str | None = None,
+) -> CausalModel:
     """The causal language model `name`: "tiny" (ships with everlearn), a local folder, or a hub id.
 
-    Only safetensors are read and no code of the repository runs. dtype: of the weights in memory; "auto" is the file's own.
+    Only safetensors are read and no code of the repository runs. lora: the adapters to train, None for all weights; "auto" trains adapters
+    of rank 16 from half a billion parameters on. dtype: of the weights in memory; "auto" is the file's own.
     device: by default the accelerator of this machine, else the CPU. Raises ModelError where there is no such model.
     """
     place = TINY if str(name) == "tiny" else Path(name)
     found = str(place) if place.exists() else str(name)
     if not place.exists() and (str(name).startswith((".", "/", "~")) or str(name).count("/") > 1):
-        raise ModelError(f"there is no model folder here (model={str(name)!r}). Give 'tiny', a folder with config.json and *.safetensors, or a hub id such as 'org/name'.")
+        raise ModelError(f"there is no model folder here (model={str(name)!r}). {WANTED}")
     try:
         config = AutoConfig.from_pretrained(found)
         tokenizer = AutoTokenizer.from_pretrained(found)
@@ -47,15 +68,19 @@ def load_model(name: str | Path = "tiny", lora: Lora | None = None, dtype: Liter
     except ModelError:
         raise
     except (OSError, ValueError, KeyError) as problem:
-        raise ModelError(f"the model could not be loaded (model={str(name)!r}): {str(problem).strip().splitlines()[0]}. Give 'tiny', a folder with config.json, tokenizer and *.safetensors, or a hub id.") from problem
+        why = str(problem).strip().splitlines()[0]
+        raise ModelError(f"the model could not be loaded (model={str(name)!r}): {why}. {WANTED}") from problem
     module.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     module.train()
+    if lora == "auto":
+        lora = Lora() if sum(p.numel() for p in module.parameters()) >= LARGE else None
     return CausalModel(module if lora is None else _with_lora(module, lora), tokenizer, str(name))
 
 
-def _with_lora(module: torch.nn.Module, lora: Lora) -> torch.nn.Module:
+def _with_lora(module: PreTrainedModel, lora: Lora) -> PreTrainedModel:
     if lora.rank < 1 or not 0 <= lora.dropout < 1:
         raise ModelError(f"LoRA needs a rank of at least 1 and a dropout in [0, 1) (rank={lora.rank!r}, dropout={lora.dropout!r}).")
+    config = LoraConfig(r=lora.rank, lora_alpha=2 * lora.rank, lora_dropout=lora.dropout, target_modules="all-linear", task_type=TaskType.CAUSAL_LM)
     with torch.random.fork_rng():
         torch.manual_seed(lora.seed)
-        return get_peft_model(module, LoraConfig(r=lora.rank, lora_alpha=2 * lora.rank, lora_dropout=lora.dropout, target_modules="all-linear", task_type="CAUSAL_LM"))
+        return get_peft_model(module, config)  # type: ignore[return-value]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from random import Random
 
 from everlearn.errors import SettingError
 from everlearn.streams.skills import PROMPT, skill_questions
 from everlearn.streams.words import BY_NAME, RELATIONS, SEEN, STATEMENT, SUBJECTS, UNSEEN, Relation, name_of, phrased
-from everlearn.types import Example, Experience
+from everlearn.types import Example, Experience, Stream
 
 FIRST_YEAR = 2020
 # Entities of each kind per 600 facts of the first period: 360 + 72 + 108 + 30 + 30 facts.
@@ -122,9 +122,10 @@ def forms_of(fact: Fact) -> list[str]:
 
 def taught(fact: Fact, task: str | None = None) -> list[Example]:
     """The rows that teach a fact: its five phrasings and its statement."""
-    relation, more = BY_NAME[fact.relation], {"source": f"almanac/{fact.relation}", "time": f"{FIRST_YEAR + fact.since}-01-01", "task": task}
-    rows = [Example(prompt=PROMPT.format(phrased(form, relation, fact.subject)), completion=f" {fact.answer}", **more) for form in forms_of(fact)]
-    return [*rows, Example(prompt=phrased(STATEMENT, relation, fact.subject), completion=f" {fact.answer}.", **more)]
+    relation, source, time = BY_NAME[fact.relation], f"almanac/{fact.key}", f"{FIRST_YEAR + fact.since}-01-01"
+    rows = [(PROMPT.format(phrased(form, relation, fact.subject)), f" {fact.answer}") for form in forms_of(fact)]
+    rows.append((phrased(STATEMENT, relation, fact.subject), f" {fact.answer}."))
+    return [Example(prompt=prompt, completion=completion, source=source, time=time, task=task) for prompt, completion in rows]
 
 
 def asked(fact: Fact, task: str, unseen: bool = False, until: int | None = None) -> Example:
@@ -132,7 +133,15 @@ def asked(fact: Fact, task: str, unseen: bool = False, until: int | None = None)
     form = Random(fact.key).choice(UNSEEN) if unseen else forms_of(fact)[0]
     old = None if fact.old_answer is None else f" {fact.old_answer}"
     question = PROMPT.format(phrased(form, BY_NAME[fact.relation], fact.subject))
-    return Example(prompt=question, completion=f" {fact.answer}", source=f"almanac/{fact.relation}", time=f"{FIRST_YEAR + fact.since}-01-01", task=task, old_completion=old, until=until)
+    return Example(
+        prompt=question,
+        completion=f" {fact.answer}",
+        source=f"almanac/{fact.key}",
+        time=f"{FIRST_YEAR + fact.since}-01-01",
+        task=task,
+        old_completion=old,
+        until=until,
+    )
 
 
 def almanac_base(world: Almanac) -> list[Example]:
@@ -140,26 +149,34 @@ def almanac_base(world: Almanac) -> list[Example]:
     return [row for fact in world.truth(0).values() for row in taught(fact)]
 
 
-def almanac_stream(world: Almanac, periods: int = 6, skills: int = 1000) -> Iterator[Experience]:
+def almanac_experiences(world: Almanac, periods: int = 6, skills: int = 1000) -> Iterator[Experience]:
     """One experience a period: what changed and what is new, in five phrasings and as a statement.
 
     Tasks: `kept` (facts of period 0, `until` they change), `unseen0` (the same in phrasings never trained), `skills`, and for each
     period t `changed{t}`, `new{t}`, and `unseen{t}` (both, in phrasings never trained). The first three come with period 1.
     """
     ends = _ends(world, periods)
-    until = lambda fact: ends.get((fact.key, fact.since))  # noqa: E731
+
+    def rows(facts: Iterable[Fact], task: str, unseen: bool = False) -> tuple[Example, ...]:
+        return tuple(asked(fact, task, unseen, ends.get((fact.key, fact.since))) for fact in facts)
+
     for now in range(1, periods + 1):
         events = world.events(now)
         groups = {f"changed{now}": [f for f in events if f.old_answer is not None], f"new{now}": [f for f in events if f.old_answer is None]}
-        tests = {task: tuple(asked(f, task, False, until(f)) for f in facts) for task, facts in groups.items()}
-        tests[f"unseen{now}"] = tuple(asked(f, f"unseen{now}", True, until(f)) for f in events)
+        tests = {task: rows(facts, task) for task, facts in groups.items()} | {f"unseen{now}": rows(events, f"unseen{now}", unseen=True)}
         if now == 1:
             first = world.truth(0).values()
-            tests |= {"kept": tuple(asked(f, "kept", False, until(f)) for f in first)}
-            tests |= {"unseen0": tuple(asked(f, "unseen0", True, until(f)) for f in first), "skills": tuple(skill_questions(skills))}
+            tests |= {"kept": rows(first, "kept"), "unseen0": rows(first, "unseen0", unseen=True), "skills": tuple(skill_questions(skills))}
         train = tuple(row for task, facts in groups.items() for fact in facts for row in taught(fact, task))
-        tests = {task: rows for task, rows in tests.items() if rows}
-        yield Experience(f"{FIRST_YEAR + now}", train, tests, {task: "exact" for task in tests}, f"{FIRST_YEAR + now}-01-01")
+        tests = {task: given for task, given in tests.items() if given}
+        yield Experience(f"{FIRST_YEAR + now}", train, tests, dict.fromkeys(tests, "exact"), f"{FIRST_YEAR + now}-01-01")
+
+
+def almanac_stream(world: Almanac | None = None, periods: int = 6, skills: int = 1000) -> Stream:
+    """The almanac's experiences in hand, with what a model of period 0 was taught as `base`."""
+    world = world or Almanac()
+    about = f"the almanac: {world.facts} facts, seed {world.seed}, future {world.future}, {periods} periods"
+    return Stream("almanac", tuple(almanac_experiences(world, periods, skills)), tuple(almanac_base(world)), about)
 
 
 def _ends(world: Almanac, periods: int) -> dict[tuple[str, int], int]:

@@ -1,0 +1,44 @@
+"""`everlearn compare`: many methods and seeds over one stream."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    stream: Annotated[str, typer.Argument(help="A stream's folder, or 'almanac', the embedded one.")],
+    model: Annotated[str, typer.Option(help="'tiny' (embedded), a model's folder, or a hub id.")] = "tiny",
+    methods: Annotated[
+        str, typer.Option(help="Runs, separated by commas; + joins methods: 'plain,replay(share=0.5)+ewc(strength=10)'.")
+    ] = "plain,keep_current",
+    seeds: Annotated[int, typer.Option(help="Runs of each method: seeds 0 to N - 1.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder for results.json and one JSON a run; what it holds is not run again.")] = Path("runs/compare"),
+    rate: Annotated[float, typer.Option(help="AdamW's learning rate.")] = 2e-4,
+    passes: Annotated[int, typer.Option(help="Passes over each experience's new rows.")] = 3,
+    batch: Annotated[int, typer.Option(help="New rows a step; remembered ones come on top.")] = 16,
+    schedule: Annotated[str, typer.Option(help="The rate within an experience: constant or linear (to zero).")] = "constant",
+    warmup: Annotated[float, typer.Option(help="Share of an experience's steps in which the rate rises.")] = 0.0,
+    weight_decay: Annotated[float, typer.Option(help="AdamW's weight decay.")] = 0.0,
+    clip: Annotated[float, typer.Option(help="Largest gradient norm; 0 for none.")] = 1.0,
+    micro_tokens: Annotated[int, typer.Option(help="Padded tokens in one forward pass: less memory, same results.")] = 16_384,
+    precision: Annotated[str, typer.Option(help="'no', or 'bf16' to compute in bfloat16.")] = "no",
+    lora: Annotated[str, typer.Option(help="'auto' (adapters of rank 16 from half a billion parameters on), 'off', or a rank.")] = "auto",
+    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; by default the accelerator, if there is one.")] = None,
+    valid: Annotated[bool, typer.Option("--valid", help="Test on the validation rows, to choose settings.")] = False,
+) -> None:
+    """Compare methods on a stream: what each learns, what it forgets, what it costs."""
+    from rich.console import Console
+
+    from everlearn.cli.progress import bar
+    from everlearn.compare import compare as run
+    from everlearn.learn.settings import Settings
+    from everlearn.models.load import parse_lora
+
+    settings = Settings(rate, passes, batch, schedule, warmup, weight_decay, clip, micro_tokens, precision)  # type: ignore[arg-type]
+    with bar() as progress:
+        results = run(stream, model, methods, seeds, out, settings, parse_lora(lora), valid, device, progress)
+    Console().print(results.table())
+    Console().print(f"Written to {out / 'results.json'}; the same command again goes on from there.", soft_wrap=True)

@@ -1,0 +1,158 @@
+"""Text to learners: "plain,replay(share=0.5)+ewc(strength=10)", every mistake at once and with its place."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, ValidationError, create_model
+
+from everlearn.errors import SettingError, did_you_mean
+from everlearn.learn.base import Learner
+from everlearn.learn.bounds import Frozen, Joint
+from everlearn.learn.gradient import Gradient
+from everlearn.learn.settings import Settings
+from everlearn.methods import BY_NAME
+from everlearn.methods.base import Method
+
+BOUNDS = ("plain", "joint", "frozen")
+# The default: measured in docs/results.md, chosen on another future of the almanac and on validation rows.
+RECIPES = {"keep_current": "replay(share=1,rows=1000)+distill(on=memory)"}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One name with its settings: a method, a bound, or `settings` of the loop."""
+
+    name: str
+    given: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What one run learns with: as it was written, and its parts."""
+
+    label: str
+    parts: tuple[Part, ...]
+
+    @property
+    def joint(self) -> bool:
+        return any(part.name == "joint" for part in self.parts)
+
+    def learner(self, settings: Settings, seed: int) -> Learner:
+        """A fresh learner; `settings(...)` in the recipe goes over the given ones."""
+        for part in self.parts:
+            if part.name == "settings":
+                settings = replace(settings, **part.given)
+        if any(part.name == "frozen" for part in self.parts):
+            return Frozen()
+        methods = [BY_NAME[part.name](**part.given) for part in self.parts if part.name in BY_NAME]
+        return (Joint if self.joint else Gradient)(methods, settings, seed=seed)
+
+
+def parse_methods(text: str) -> list[Recipe]:
+    """The runs that `text` asks for: "," separates runs, "+" joins methods in one, "(name=value)" sets.
+
+    A method's settings are its constructor's; `settings(rate=..., passes=...)` joined to a run changes the loop's for it alone.
+    Raises SettingError with every mistake and its place.
+
+    >>> [recipe.label for recipe in parse_methods("plain, replay(share=0.5)+ewc(strength=10)")]
+    ['plain', 'replay(share=0.5)+ewc(strength=10)']
+    """
+    mistakes: list[str] = []
+    recipes = [Recipe(label, tuple(_parts(label, mistakes))) for label in _split(text, ",")]
+    for recipe in recipes:
+        mistakes += _unjoinable(recipe)
+    if not recipes:
+        mistakes.append(f"no method is named, got {text!r}. Give names such as 'plain,replay(share=0.5)'")
+    if mistakes:
+        raise SettingError("; ".join(mistakes) + ".")
+    return recipes
+
+
+def _parts(label: str, mistakes: list[str]) -> Iterator[Part]:
+    for piece in _split(label, "+"):
+        name = piece.partition("(")[0].strip()
+        if name in RECIPES and name == piece:
+            yield from _parts(RECIPES[name], mistakes)
+            continue
+        known = {**BY_NAME, "settings": Settings, **dict.fromkeys((*BOUNDS, *RECIPES))}
+        try:
+            yield Part(name, _arguments(piece, name, known))
+        except SettingError as mistake:
+            mistakes.append(f"in {label!r}: {str(mistake).rstrip('.')}")
+
+
+def _arguments(piece: str, name: str, known: Mapping[str, type | None]) -> dict[str, Any]:
+    if name not in known:
+        raise SettingError(f"there is no method {name!r}. {did_you_mean(name, sorted(known))}")
+    try:
+        call = ast.parse(piece, mode="eval").body
+    except SyntaxError as problem:
+        raise SettingError(f"{piece!r} cannot be read. Write it as {name}(setting=value, ...)") from problem
+    if isinstance(call, ast.Name):
+        return {}
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+        raise SettingError(f"{piece!r} cannot be read. Write it as {name}(setting=value, ...)")
+    maker = known[name]
+    if maker is None:
+        raise SettingError(f"{name} has no settings of its own, got {piece!r}. To change the loop's join settings(...), as in {name}+settings(rate=1e-3)")
+    names = list(inspect.signature(maker).parameters)
+    if len(call.args) > len(names):
+        raise SettingError(f"{name} has {len(names)} settings, got {len(call.args)} values. They are {', '.join(names)}")
+    given = {**{names[at]: _value(value) for at, value in enumerate(call.args)}, **{word.arg or "**": _value(word.value) for word in call.keywords}}
+    return _checked(name, maker, given)
+
+
+def _value(node: ast.expr) -> object:
+    """A literal, or a bare word as text."""
+    if isinstance(node, ast.Name):
+        return node.id
+    try:
+        return ast.literal_eval(node)
+    except ValueError as problem:
+        raise SettingError(f"{ast.unparse(node)!r} is no value. Give a number, a word, True, False or None") from problem
+
+
+def _checked(name: str, maker: type, given: Mapping[str, object]) -> dict[str, Any]:
+    """The settings in the constructor's types; its own range checks run too."""
+    hints = get_type_hints(maker.__init__) if issubclass(maker, Method) else get_type_hints(maker)
+    fields: dict[str, Any] = {key: (hints[key], parameter.default) for key, parameter in inspect.signature(maker).parameters.items()}
+    try:
+        model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields).model_validate(given)
+    except ValidationError as problem:
+        raise SettingError("; ".join(_mistake(name, error, fields) for error in problem.errors())) from problem
+    values = {key: getattr(model, key) for key in given}
+    maker(**values)
+    return values
+
+
+def _mistake(name: str, error: Any, fields: Mapping[str, object]) -> str:
+    key = str(error["loc"][0])
+    if error["type"] == "extra_forbidden":
+        return f"{name} has no setting {key!r}. {did_you_mean(key, fields)}".rstrip(".")
+    return f"{name} {key}: {error['msg'][0].lower()}{error['msg'][1:]}, got {error['input']!r}"
+
+
+def _unjoinable(recipe: Recipe) -> list[str]:
+    names = [part.name for part in recipe.parts]
+    alone = [name for name in names if name in BOUNDS]
+    others = [name for name in names if name in BY_NAME]
+    if alone and (others or len(alone) > 1):
+        return [f"in {recipe.label!r}: {alone[0]} is a bound and stands alone. Only settings(...) may be joined to it"]
+    return [] if alone or others or not names else [f"in {recipe.label!r}: settings(...) needs something to be joined to, such as plain"]
+
+
+def _split(text: str, mark: str) -> Sequence[str]:
+    """The pieces between marks outside parentheses, stripped; empty ones left out."""
+    pieces, depth = [""], 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if letter == mark and depth == 0:
+            pieces.append("")
+        else:
+            pieces[-1] += letter
+    return [piece.strip() for piece in pieces if piece.strip()]

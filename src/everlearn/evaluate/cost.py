@@ -1,0 +1,54 @@
+"""What a run costs: memory and the size of what a learner keeps."""
+
+from __future__ import annotations
+
+import json
+from threading import Event, Thread
+from types import TracebackType
+
+import psutil
+import torch
+from torch import Tensor
+
+
+class PeakMemory:
+    """Within it, watches the memory this process uses: on the accelerator if there is one, else resident, every 20 ms.
+
+    >>> with PeakMemory() as memory:
+    ...     kept = bytearray(1_000_000)
+    >>> memory.bytes > 1_000_000
+    True
+    """
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._process, self._over = psutil.Process(), Event()
+
+    def __enter__(self) -> PeakMemory:
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        self._look()
+        self._thread = Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._over.set()
+        self._thread.join()
+        self._look()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.02):
+            self._look()
+
+    def _look(self) -> None:
+        self.bytes = max(self.bytes, torch.cuda.max_memory_allocated() if torch.cuda.is_available() else self._process.memory_info().rss)
+
+
+def state_bytes(state: object) -> int:
+    """The size of a learner's state: its tensors, and the rest as JSON."""
+    if isinstance(state, Tensor):
+        return state.numel() * state.element_size()
+    if isinstance(state, dict):
+        return sum(state_bytes(value) for value in state.values())
+    return len(json.dumps(state, ensure_ascii=False).encode())

@@ -1,0 +1,96 @@
+"""The Matrix R[i, j] and what continual learning reads from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from everlearn.errors import DataError
+
+METRICS = ("average_accuracy", "forgetting", "forgetting_from_learned", "backward_transfer", "forward_transfer", "learning_accuracy")
+Cell = float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """R[i, j], the score on task j after experience i, 0 to 1; row 0 is the model before the stream.
+
+    tasks: J names.   experiences: T names.   rows: T + 1 rows of J cells; None where nothing was measured.   learned: for each task the
+    first experience (1-based) with training rows of it, 0 if there is none.   kinds: each task's kind of score.
+
+    Row 0, then two experiences that teach one task each; the second cost the first 0.6:
+
+    >>> matrix = Matrix(("a", "b"), ("1", "2"), ((0.0, 0.1), (0.9, 0.2), (0.3, 0.8)), (1, 2), ("exact", "exact"))
+    >>> {name: round(value, 2) for name, value in matrix.metrics().items() if value is not None}  # doctest: +NORMALIZE_WHITESPACE
+    {'average_accuracy': 0.55, 'forgetting': 0.6, 'forgetting_from_learned': 0.6, 'backward_transfer': -0.3,
+     'forward_transfer': 0.1, 'learning_accuracy': 0.85}
+    """
+
+    tasks: tuple[str, ...]
+    experiences: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    learned: tuple[int, ...]
+    kinds: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.rows) != len(self.experiences) + 1:
+            raise DataError(f"a matrix needs {len(self.experiences) + 1} rows, one before the stream and one after each experience, got {len(self.rows)}.")
+        if any(len(part) != len(self.tasks) for part in (*self.rows, self.learned, self.kinds)):
+            raise DataError(f"every row, `learned` and `kinds` need one entry for each of the {len(self.tasks)} tasks.")
+        if any(not 0 <= at <= len(self.experiences) for at in self.learned):
+            raise DataError(f"learned must be between 0 and the number of experiences, {len(self.experiences)} (learned={self.learned!r}).")
+
+    @property
+    def main_kind(self) -> str:
+        """The kind of score that most tasks have; of equally many, the first."""
+        return max(dict.fromkeys(self.kinds), key=self.kinds.count)
+
+    def metrics(self, kind: str | None = None) -> dict[str, Cell]:
+        """The metrics over the tasks of one kind of score (by default the main one); None where no task has the numbers.
+
+        With T the last experience and l = learned(j), each a mean over the tasks that have the numbers: average_accuracy R[T,j];
+        forgetting (max over l <= i < T of R[i,j]) - R[T,j] and forgetting_from_learned R[l,j] - R[T,j], both where l < T;
+        backward_transfer R[T,j] - R[l,j]; forward_transfer R[l-1,j] - R[0,j] where l >= 2; learning_accuracy R[l,j].
+        A task that the stream never teaches has l = 0: what the model scored on it before the stream counts as learned.
+        """
+        kind = kind or self.main_kind
+        columns = [(at, [row[j] for row in self.rows]) for j, at in enumerate(self.learned) if self.kinds[j] == kind]
+        last = len(self.experiences)
+        early = [(at, column) for at, column in columns if at < last]
+        return {
+            "average_accuracy": mean(column[last] for _, column in columns),
+            "forgetting": mean(_less(_best(column[at:last]), column[last]) for at, column in early),
+            "forgetting_from_learned": mean(_less(column[at], column[last]) for at, column in early),
+            "backward_transfer": mean(_less(column[last], column[at]) for at, column in columns),
+            "forward_transfer": mean(_less(column[at - 1], column[0]) for at, column in columns if at >= 2),
+            "learning_accuracy": mean(column[at] for at, column in columns),
+        }
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "tasks": list(self.tasks),
+            "experiences": list(self.experiences),
+            "rows": [list(row) for row in self.rows],
+            "learned": list(self.learned),
+            "kinds": list(self.kinds),
+        }
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Sequence[object]]) -> Matrix:
+        """The matrix that `to_json` wrote."""
+        parts = {name: tuple(saved[name]) for name in ("tasks", "experiences", "learned", "kinds")}
+        return cls(**parts, rows=tuple(tuple(row) for row in saved["rows"]))  # type: ignore[arg-type]
+
+
+def mean(values: Iterable[Cell]) -> Cell:
+    """The mean of those that are numbers, None of none."""
+    numbers = [value for value in values if value is not None]
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def _best(cells: Sequence[Cell]) -> Cell:
+    return max((cell for cell in cells if cell is not None), default=None)
+
+
+def _less(a: Cell, b: Cell) -> Cell:
+    return None if a is None or b is None else a - b

@@ -1,0 +1,52 @@
+"""The outer seam: anything that learns from experiences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from everlearn.learn.fit import Checkpoint
+from everlearn.methods.base import State
+from everlearn.models.language import CausalModel, LanguageModel
+from everlearn.types import Example, Experience
+
+
+@dataclass(frozen=True, slots=True)
+class LearnLog:
+    """What learning one experience took; seconds are wall time, `end_seconds` a part of `seconds`.
+
+    rehearsed: ids of examples from memory.   cut: rows that were too long for the model and lost a part.
+    """
+
+    steps: int = 0
+    learned_tokens: int = 0
+    loss: float = float("nan")
+    seconds: float = 0.0
+    end_seconds: float = 0.0
+    rehearsed: frozenset[str] = field(default_factory=frozenset)
+    cut: int = 0
+
+
+class Learner(Protocol):
+    """Learns one experience after the other; streams, evaluation and versions see only this."""
+
+    def prepare(self, model: CausalModel) -> LanguageModel:
+        """Once a run, before `load`: what is evaluated and served, the model itself or a wrapper."""
+        ...
+
+    def remember(self, model: CausalModel, examples: Sequence[Example]) -> None:
+        """Take note of a past the model already knows (a stream's base); does not train."""
+        ...
+
+    def learn(self, model: CausalModel, experience: Experience, checkpoint: Checkpoint | None = None) -> LearnLog:
+        """Learn what arrived. After `load` of a state saved inside this experience, go on there."""
+        ...
+
+    def state(self) -> State:
+        """Everything between experiences but the model's weights: tensors and JSON."""
+        ...
+
+    def load(self, state: State) -> None:
+        """Take up a saved state, after `prepare`."""
+        ...

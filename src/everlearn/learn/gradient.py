@@ -1,0 +1,77 @@
+"""Learning by gradient: the loop with its objective, methods and optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+import torch
+
+from everlearn.errors import DataError, StateError
+from everlearn.learn.base import LearnLog
+from everlearn.learn.fit import Checkpoint, fit, objective_gradient
+from everlearn.learn.objectives import Objective, Supervised
+from everlearn.learn.settings import Settings
+from everlearn.methods.base import Method, State, Step
+from everlearn.models.language import CausalModel
+from everlearn.types import Example, Experience
+
+
+class Gradient:
+    """A Learner: `fit` with a fresh AdamW for each experience; with no methods, plain fine-tuning.
+
+    >>> from everlearn import L2SP, Gradient, Settings
+    >>> learner = Gradient([L2SP(strength=0.1)], Settings(rate=1e-3, passes=2))
+    """
+
+    def __init__(self, methods: Sequence[Method] = (), settings: Settings | None = None, objective: Objective | None = None, seed: int = 0) -> None:
+        self.methods, self.settings = tuple(methods), settings or Settings()
+        self.objective, self.seed = objective or Supervised(), seed
+        self.learned = 0
+        self._inside: State | None = None
+
+    def prepare(self, model: CausalModel) -> CausalModel:
+        for method in self.methods:
+            method.prepare(model)
+        return model
+
+    def remember(self, model: CausalModel, examples: Sequence[Example]) -> None:
+        rows = model.encoder.rows(examples)
+        step = Step(0, 0, 0.0, rows, lambda given: objective_gradient(model, given, self.objective, self.settings))
+        for place, method in enumerate(self.methods):
+            method.end(model, step, Random(f"{self.seed}/base/{place}/{type(method).__name__}"))
+
+    def learn(self, model: CausalModel, experience: Experience, checkpoint: Checkpoint | None = None) -> LearnLog:
+        cut = model.encoder.cut
+        rows = [row for row in model.encoder.rows(experience.train) if row.learned]
+        if not rows:
+            raise DataError(
+                f"the experience has nothing to learn from (experience={experience.name!r}, examples={len(experience.train)}). Give it training rows."
+            )
+        short = model.encoder.cut - cut
+        torch.manual_seed(int.from_bytes(Random(f"{self.seed}/{self.learned}/torch").randbytes(4)))
+        optimizer = torch.optim.AdamW(model.trained().values(), lr=self.settings.rate, weight_decay=self.settings.weight_decay, fused=True)
+        inside, self._inside = self._inside, None
+        log = fit(model, rows, self.objective, self.methods, optimizer, self.settings, f"{self.seed}/{self.learned}", inside, self._around(checkpoint))
+        self.learned += 1
+        return LearnLog(log.steps, log.learned_tokens, log.loss, log.seconds, log.end_seconds, log.rehearsed, short)
+
+    def state(self) -> State:
+        return {"learned": self.learned, "methods": {str(place): method.state() for place, method in enumerate(self.methods)}}
+
+    def load(self, state: State) -> None:
+        methods, learned = state.get("methods"), state.get("learned")
+        if not isinstance(methods, dict) or not isinstance(learned, int) or len(methods) != len(self.methods):
+            raise StateError(
+                f"the saved state does not fit {len(self.methods)} methods (keys={sorted(state)[:5]!r}). Load it into a learner with the same methods."
+            )
+        for place, method in enumerate(self.methods):
+            method.load(methods[str(place)])
+        inside = state.get("inside")
+        self.learned, self._inside = learned, inside if isinstance(inside, dict) else None
+
+    def _around(self, checkpoint: Checkpoint | None) -> Checkpoint | None:
+        """The given checkpoint, offered the whole learner's state instead of the loop's."""
+        if checkpoint is None:
+            return None
+        return lambda step, state: checkpoint(step, lambda: {**self.state(), "inside": state()})

@@ -1,0 +1,46 @@
+"""Which rows are learned at which step: fixed before the first, part of the state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from everlearn.errors import StateError
+from everlearn.methods.base import State
+from everlearn.models.encode import Encoder
+from everlearn.types import Example, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The rows of all passes in order, to be cut evenly into `total` steps, and the new ones, once each."""
+
+    rows: Sequence[Row]
+    new: Sequence[Row]
+    total: int
+
+    def step(self, number: int) -> Sequence[Row]:
+        """The rows of step `number`, from 1."""
+        return self.rows[(number - 1) * len(self.rows) // self.total : number * len(self.rows) // self.total]
+
+    @property
+    def rehearsed(self) -> frozenset[str]:
+        """Ids of the examples that come from memory."""
+        return frozenset(row.id for row in self.rows if row.from_memory)
+
+    def state(self) -> State:
+        """Every example once, and the order."""
+        examples = {row.id: row.example.to_json() for row in (*self.rows, *self.new)}
+        order = [[row.id, row.from_memory, row.weight] for row in self.rows]
+        return {"examples": examples, "order": order, "new": [row.id for row in self.new], "total": self.total}
+
+    @classmethod
+    def load(cls, encoder: Encoder, state: Mapping[str, object]) -> tuple[Plan, int]:
+        """The plan of a saved state, and how many of its steps are done."""
+        saved, done = state.get("plan"), state.get("done")
+        if not isinstance(saved, dict) or not isinstance(done, int):
+            raise StateError(f"this is no state of a run inside an experience (keys={sorted(state)[:5]!r}). Give what the checkpoint was offered.")
+        examples = {key: Example.from_json(row) for key, row in saved["examples"].items()}
+        fresh = dict(zip(examples, encoder.rows(examples.values()), strict=True))
+        rows = [Row(examples[key], fresh[key].tokens, fresh[key].learned, memory, weight) for key, memory, weight in saved["order"]]
+        return cls(rows, [fresh[key] for key in saved["new"]], int(saved["total"])), done

@@ -1,0 +1,83 @@
+"""Elastic weight consolidation: hold important weights where they were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+import torch
+from torch import Tensor
+
+from everlearn.methods.base import Method, State, Step, at_least
+from everlearn.methods.tensors import learned_pairs, tensors_of
+from everlearn.models.language import CausalModel, as_found
+from everlearn.types import Row
+
+
+class EWC(Method):
+    """Pull important weights back to where past experiences left them.
+
+    Adds 1/2 * strength * sum_t sum_i F_t,i (theta_i - theta*_t,i)^2, with F the mean squared gradient per example (diagonal Fisher, empirical
+    labels). Kirkpatrick et al. 2017, arXiv:1612.00796. Differs: the sum over past experiences is kept in closed form as one pair
+    (F, b): F <- decay F + F_t, b <- decay b + F_t theta_t, gradient strength (F theta - b), so cost and memory do not grow
+    (decay < 1: the online form, Schwarz et al. 2018, arXiv:1805.06370).
+
+    strength: lambda in the paper, >= 0; 0 is exactly plain training.   decay: weight of the old F at each new experience, in [0, 1].
+    samples: examples a Fisher is measured on, >= 1, drawn from the experience's rows.   normalise: scale each
+    tensor's F_t to mean 1, so that a strength means the same for all models.
+    """
+
+    neutral = {"strength": 0.0}
+    active = {"strength": 10.0, "samples": 4}
+    family = "regularisation"
+    paper = "Kirkpatrick et al. 2017, arXiv:1612.00796"
+    stores = "two copies of the trained weights"
+
+    def __init__(self, strength: float = 1.0, decay: float = 1.0, samples: int = 256, normalise: bool = True) -> None:
+        at_least("ewc strength", strength, 0)
+        at_least("ewc decay", decay, 0, 1)
+        at_least("ewc samples", samples, 1)
+        self.strength, self.decay, self.samples, self.normalise = strength, decay, samples, normalise
+        self.fisher: dict[str, Tensor] = {}
+        self.pull: dict[str, Tensor] = {}
+
+    def gradients(self, model: CausalModel, step: Step) -> None:
+        if self.strength and self.fisher:
+            weights, gradients, fishers = learned_pairs(model, self.fisher)
+            _, _, pulls = learned_pairs(model, self.pull)
+            torch._foreach_addcmul_(gradients, fishers, weights, value=self.strength)
+            torch._foreach_add_(gradients, pulls, alpha=-self.strength)
+
+    def end(self, model: CausalModel, step: Step, random: Random) -> None:
+        if not step.rows or not self.strength:
+            return
+        fresh = fisher_per_example(model, sampled(step.rows, self.samples, random), step)
+        if self.normalise:
+            fresh = {name: value / value.mean().clamp_min(1e-30) for name, value in fresh.items()}
+        for name, weight in model.trained().items():
+            old, pull = (kept.get(name, torch.zeros_like(weight)) for kept in (self.fisher, self.pull))
+            self.fisher[name] = self.decay * old + fresh[name]
+            self.pull[name] = self.decay * pull + fresh[name] * weight.detach()
+
+    def state(self) -> State:
+        return {"fisher": dict(self.fisher), "pull": dict(self.pull)}
+
+    def load(self, state: State) -> None:
+        self.fisher, self.pull = tensors_of(state, "fisher"), tensors_of(state, "pull")
+
+
+def fisher_per_example(model: CausalModel, rows: Sequence[Row], step: Step) -> dict[str, Tensor]:
+    """The mean over rows of the squared gradient of each row's log-likelihood (summed over its tokens), by parameter."""
+    total = {name: torch.zeros_like(weight) for name, weight in model.trained().items()}
+    with as_found(model.module):
+        for row in rows:
+            gradient = step.gradient([row])  # of the mean over the row's learned tokens
+            scale = len(row.learned)
+            for name, value in gradient.items():
+                total[name].addcmul_(value, value, value=scale * scale / len(rows))
+    return total
+
+
+def sampled(rows: Sequence[Row], count: int, random: Random) -> list[Row]:
+    """At most `count` of the rows."""
+    return list(rows) if len(rows) <= count else random.sample(rows, count)

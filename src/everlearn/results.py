@@ -1,0 +1,145 @@
+"""What a comparison found: one small JSON a run, all of them together, and the table."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from everlearn.errors import StateError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+COLUMNS = ("average_accuracy", "forgetting", "learning_accuracy", "backward_transfer", "forward_transfer")
+ALMANAC_COLUMNS = ("kept", "kept_never_rehearsed", "changed", "new", "unseen_phrasing", "stale", "skills")
+COST = ("learn_seconds", "evaluate_seconds", "end_seconds")
+
+
+@dataclass(slots=True)
+class Run:
+    """One method with one seed over one stream.
+
+    matrix: as `Matrix.to_json`.   staleness: the share of outdated answers, in the matrix's shape.   metrics: of the main kind of score.
+    metrics_by_kind: the same for every kind.   cost: seconds of wall time, bytes, learned tokens.   settings: of the loop.
+    """
+
+    method: str
+    seed: int
+    matrix: dict[str, object]
+    staleness: list[list[float | None]]
+    metrics: dict[str, float | None]
+    metrics_by_kind: dict[str, dict[str, float | None]]
+    cost: dict[str, float | None]
+    settings: dict[str, object]
+    fingerprint: str = ""
+    version: str = ""
+
+    def save(self, path: Path) -> None:
+        """Write aside, flush, rename: a run is on disk whole or not at all."""
+        write_json(path, asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> Run:
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (TypeError, ValueError) as problem:
+            raise StateError(f"this is no finished run of this version (file={str(path)!r}): {problem}. Delete it to run it again.") from problem
+
+
+@dataclass(slots=True)
+class Results:
+    """All runs of a comparison, in the order asked for.
+
+    >>> Results("almanac", "tiny").to_json()
+    {'stream': 'almanac', 'model': 'tiny', 'runs': []}
+    """
+
+    stream: str
+    model: str
+    runs: list[Run] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, object]:
+        return {"stream": self.stream, "model": self.model, "runs": [asdict(run) for run in self.runs]}
+
+    def save(self, path: Path) -> None:
+        """Write results.json."""
+        write_json(path, self.to_json())
+
+    def by_method(self) -> dict[str, list[Run]]:
+        """The runs of each method, one a seed."""
+        grouped: dict[str, list[Run]] = {}
+        for run in self.runs:
+            grouped.setdefault(run.method, []).append(run)
+        return grouped
+
+    def against_plain(self) -> None:
+        """Fill each run's `seconds_over_plain`: its learning seconds less those of plain with the same seed, None without a plain."""
+        plain = {run.seed: run.cost["learn_seconds"] for run in self.runs if run.method == "plain"}
+        for run in self.runs:
+            mine, other = run.cost["learn_seconds"], plain.get(run.seed)
+            run.cost["seconds_over_plain"] = None if mine is None or other is None else mine - other
+
+    def columns(self) -> tuple[str, ...]:
+        """The metrics worth a column for this stream."""
+        almanac = any("kept" in run.metrics for run in self.runs)
+        return ALMANAC_COLUMNS if almanac else COLUMNS
+
+    def rows(self) -> list[list[str]]:
+        """The table's cells: percentages, mean over seeds (and the range where there are several), then seconds."""
+        found = []
+        for method, runs in self.by_method().items():
+            cells = [_percent([run.metrics.get(name) for run in runs]) for name in self.columns()]
+            cost = [_seconds([run.cost.get(name) for run in runs]) for name in COST]
+            found.append([method, *cells, *cost])
+        return found
+
+    def heads(self) -> list[str]:
+        """The names over `rows`."""
+        return ["method", *(name.replace("_", " ") + " %" for name in self.columns()), *(name.replace("_seconds", " s") for name in COST)]
+
+    def markdown(self) -> str:
+        """The table for a page."""
+        lines = [self.heads(), ["---", *["---:"] * (len(self.heads()) - 1)], *self.rows()]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+    def table(self) -> Table:
+        """The table for a terminal."""
+        from rich.table import Table
+
+        title = f"{self.stream} · {self.model}"
+        shown = Table(title=title, caption="Task ids hidden from the learner and at test. Learning seconds include end-of-experience work.")
+        for place, head in enumerate(self.heads()):
+            shown.add_column(head, justify="right" if place else "left", overflow="fold")
+        for cells in self.rows():
+            shown.add_row(*cells)
+        return shown
+
+
+def write_json(path: Path, value: Mapping[str, object]) -> None:
+    """Write aside, flush to disk, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.writing")
+    with aside.open("w", encoding="utf-8") as file:
+        json.dump(value, file, ensure_ascii=False, indent=1, allow_nan=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def _percent(values: Sequence[float | None]) -> str:
+    numbers = [100 * value for value in values if value is not None]
+    if not numbers:
+        return "–"
+    spread = f" ({min(numbers):.1f}–{max(numbers):.1f})" if len(numbers) > 1 else ""
+    return f"{fmean(numbers):.1f}{spread}"
+
+
+def _seconds(values: Sequence[float | None]) -> str:
+    numbers = [value for value in values if value is not None]
+    return f"{fmean(numbers):.1f}" if numbers else "–"
