@@ -46,19 +46,19 @@ class Example:
 
     def __post_init__(self) -> None:
         if not self.id:
-            object.__setattr__(self, "id", hashlib.sha256("\0".join(self.content).encode()).hexdigest()[:16])
+            object.__setattr__(self, "id", hashlib.sha256("\0".join(self.content).encode(errors="surrogatepass")).hexdigest()[:16])
 
     @property
     def content(self) -> tuple[str, ...]:
         """What is learned, in a fixed order: two examples with equal content are the same example."""
-        messages = json.dumps([dict(m) for m in self.messages], ensure_ascii=False) if self.messages else None
+        messages = json.dumps([dict(m) for m in self.messages], ensure_ascii=False, sort_keys=True) if self.messages else None
         return tuple(part if part is not None else "\1" for part in (self.text, self.prompt, self.completion, messages, self.chosen, self.rejected))
 
     @property
     def question(self) -> str | None:
         """What a newer answer would supersede: the prompt, or the conversation up to its last answer; None for plain text."""
         if self.messages is not None:
-            return json.dumps([dict(m) for m in self.messages[:-1]], ensure_ascii=False)
+            return json.dumps([dict(m) for m in self.messages[:-1]], ensure_ascii=False, sort_keys=True)
         return self.prompt
 
     def to_json(self) -> dict[str, object]:

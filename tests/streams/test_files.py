@@ -39,12 +39,9 @@ def test_every_form_of_trl_is_read(tmp_path: Path) -> None:
     assert read_examples(lines(tmp_path, *rows)) == expected
 
 
-def test_conversational_prompt_and_completion_become_messages() -> None:
-    assert to_example({"prompt": CHAT[:1], "completion": CHAT[1:]}) == Example(messages=tuple(CHAT))
-
-
-def test_a_message_keeps_only_role_and_content_in_this_order() -> None:
+def test_conversational_prompt_and_completion_become_messages_of_role_and_content_alone() -> None:
     turned = [{"content": turn["content"], "role": turn["role"], "name": "x"} for turn in CHAT]
+    assert to_example({"prompt": turned[:1], "completion": turned[1:]}) == Example(messages=tuple(CHAT))
     assert to_example({"messages": turned}).id == Example(messages=tuple(CHAT)).id
 
 
@@ -64,7 +61,7 @@ def test_null_is_absent_and_a_number_may_be_an_id() -> None:
     assert to_example(PAIR | {"text": None, "task": None, "id": 17}) == replace(NAIROBI, id="17")
 
 
-@pytest.mark.parametrize("key", ["context", "label", "prompt_id", "idx", "score_chosen", "timestamp"])
+@pytest.mark.parametrize("key", ["context", "label", "prompt_id", "completion_id", "idx", "score_chosen", "timestamp"])
 def test_keys_of_their_own_are_ignored(key: str) -> None:
     assert to_example(PAIR | {key: 1}) == NAIROBI
 
@@ -82,6 +79,9 @@ def test_a_byte_order_mark_crlf_blank_lines_and_nul_just_work(tmp_path: Path) ->
 def test_a_gzipped_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress(b'{"text": "packed"}\n'))
     assert read_examples(str(tmp_path / "rows.jsonl.gz")) == [Example(text="packed")]
+    (tmp_path / "rows.jsonl.gz").rename(tmp_path / "rows.jsonl")
+    with pytest.raises(DataError, match="The file is gzip: name it .jsonl.gz"):
+        read_examples(tmp_path / "rows.jsonl")
 
 
 def test_csv_cells_hold_text_and_json_and_empty_ones_are_absent(tmp_path: Path) -> None:
@@ -90,10 +90,10 @@ def test_csv_cells_hold_text_and_json_and_empty_ones_are_absent(tmp_path: Path) 
 
 
 def test_a_csv_with_mark_crlf_and_a_cell_beyond_the_modules_limit_is_read(tmp_path: Path) -> None:
-    before = csv.field_size_limit()
+    csv.field_size_limit(131_072)
     (tmp_path / "rows.csv").write_bytes(b"\xef\xbb\xbftext\r\n" + b"x" * 200_000 + b"\r\n")
     assert [len(e.text or "") for e in read_examples(tmp_path / "rows.csv")] == [200_000]
-    assert csv.field_size_limit() == before
+    assert csv.field_size_limit() == 131_072
 
 
 def test_csv_rows_are_bad_at_the_line_they_start_on(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_equal_content_with_another_until_is_refused(tmp_path: Path) -> None:
         (PAIR | {"id": True}, r"id must be text \(id=True\)"),
         (PAIR | {"id": 1.5}, r"id must be text \(id=1.5\)"),
         (PAIR | {"source": 3}, r"source must be text \(source=3\)"),
-        (PAIR | {"time": "31.5.2024"}, r"time must be an ISO date \(time='31.5.2024'\)"),
+        (PAIR | {"time": "2024-5-31"}, r"time must be an ISO date \(time='2024-5-31'\)"),
         (PAIR | {"time": 2024}, r"time must be text \(time=2024\)"),
         (PAIR | {"task": ""}, r"task is empty \(task=''\)"),
         (PAIR | {"until": 0}, r"until must be a whole number of 1 or more \(until=0\)"),
@@ -257,12 +257,6 @@ def test_a_gzip_file_that_is_cut_off_damaged_or_none_is_refused(tmp_path: Path, 
     (tmp_path / "rows.jsonl.gz").write_bytes(BROKEN[reason])
     with pytest.raises(DataError, match=rf"rows.jsonl.gz is no whole gzip file: after line \d+: .*{reason}"):
         read_examples(tmp_path / "rows.jsonl.gz", most_bad=1.0)
-
-
-def test_a_packed_file_with_an_unpacked_name_is_recognised(tmp_path: Path) -> None:
-    (tmp_path / "rows.jsonl").write_bytes(gzip.compress(b'{"text": "packed"}\n'))
-    with pytest.raises(DataError, match="The file is gzip: name it .jsonl.gz"):
-        read_examples(tmp_path / "rows.jsonl")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,12 @@
+"""Checks of the contracts, shipped so that your own methods can be held to them too.
+
+from everlearn.checks import check_method
+check_method(MyMethod)
+"""
+
+from __future__ import annotations
+
+from everlearn.checks.evaluation import check_evaluation
+from everlearn.checks.methods import CHECKS, check_method, check_registry
+
+__all__ = ["CHECKS", "check_evaluation", "check_method", "check_registry"]

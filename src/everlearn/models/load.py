@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from transformers.utils import logging
 
 from everlearn.errors import ModelError, SettingError
 from everlearn.models.language import CausalModel
@@ -64,17 +69,31 @@ def load_model(
         tokenizer = AutoTokenizer.from_pretrained(found)
         if config.is_encoder_decoder:
             raise ModelError(f"encoder-decoder models are not supported yet (model={str(name)!r}, type={config.model_type!r}). Give a causal language model.")
-        module = AutoModelForCausalLM.from_pretrained(found, config=config, dtype=dtype if dtype == "auto" else getattr(torch, dtype), use_safetensors=True)
+        with quiet_bars():
+            kind = dtype if dtype == "auto" else getattr(torch, dtype)
+            module: PreTrainedModel = AutoModelForCausalLM.from_pretrained(found, config=config, dtype=kind, use_safetensors=True)
     except ModelError:
         raise
-    except (OSError, ValueError, KeyError) as problem:
+    except (OSError, ValueError, KeyError, SafetensorError) as problem:
         why = str(problem).strip().splitlines()[0]
         raise ModelError(f"the model could not be loaded (model={str(name)!r}): {why}. {WANTED}") from problem
-    module.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    module.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))  # type: ignore[arg-type]
     module.train()
     if lora == "auto":
         lora = Lora() if sum(p.numel() for p in module.parameters()) >= LARGE else None
     return CausalModel(module if lora is None else _with_lora(module, lora), tokenizer, str(name))
+
+
+@contextmanager
+def quiet_bars() -> Iterator[None]:
+    """No progress bars of transformers inside; afterwards as before."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _with_lora(module: PreTrainedModel, lora: Lora) -> PreTrainedModel:

@@ -1,0 +1,80 @@
+"""Loading: what works, and what a mistake says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, T5Config
+
+from everlearn import CausalModel, Example, Gradient, Lora, ModelError, SettingError, Settings, load_model
+from everlearn.models.load import TINY, parse_lora
+from everlearn.types import Experience
+
+
+def test_a_folder_is_a_model(tmp_path: Path, shared_tiny: CausalModel) -> None:
+    shared_tiny.module.save_pretrained(tmp_path)
+    shared_tiny.tokenizer.save_pretrained(tmp_path)
+    again = load_model(tmp_path)
+    assert all(torch.equal(value, shared_tiny.state()[name]) for name, value in again.state().items())
+
+
+def test_another_architecture_learns_and_answers(tmp_path: Path, shared_tiny: CausalModel) -> None:
+    """GPT-2: learned positions, no grouped attention, another name for everything."""
+    config = GPT2Config(vocab_size=len(shared_tiny.tokenizer), n_embd=32, n_layer=2, n_head=2, n_positions=64, bos_token_id=0, eos_token_id=0)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    shared_tiny.tokenizer.save_pretrained(tmp_path)
+    rows = tuple(Example(prompt=f"Question: What is {n} plus 1?\nAnswer:", completion=f" {n + 1}") for n in range(3))
+    for lora in (None, Lora(rank=4)):
+        model = load_model(tmp_path, lora)
+        log = Gradient([], Settings(rate=1e-2, passes=30, batch=4)).learn(model, Experience("1", rows))
+        assert log.steps == 30
+        if lora is None:
+            assert model.generate(rows, 6) == [e.completion for e in rows]
+        assert all(row[0] < 0 for row in model.score(rows, [[e.completion or "", " x y"] for e in rows]))
+
+
+def test_a_missing_folder_says_so() -> None:
+    with pytest.raises(ModelError, match="no model folder here .model='./nowhere'.*Give 'tiny'"):
+        load_model("./nowhere")
+
+
+def test_a_folder_without_a_model_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="could not be loaded"):
+        load_model(tmp_path)
+
+
+def test_broken_weights_say_so(tmp_path: Path) -> None:
+    shutil.copytree(TINY, tmp_path / "m")
+    (tmp_path / "m" / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(ModelError, match="could not be loaded"):
+        load_model(tmp_path / "m")
+
+
+def test_encoder_decoders_are_refused(tmp_path: Path, shared_tiny: CausalModel) -> None:
+    shared_tiny.tokenizer.save_pretrained(tmp_path)
+    T5Config(vocab_size=10).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="encoder-decoder.*'t5'"):
+        load_model(tmp_path)
+
+
+def test_code_in_a_repository_is_not_run(tmp_path: Path, shared_tiny: CausalModel) -> None:
+    shared_tiny.tokenizer.save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "evil", "auto_map": {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}}))
+    (tmp_path / "evil.py").write_text("raise SystemExit('ran')")
+    with pytest.raises(ModelError, match="could not be loaded"):
+        load_model(tmp_path)
+
+
+def test_a_rank_below_one_is_refused() -> None:
+    with pytest.raises(ModelError, match="rank=0"):
+        load_model("tiny", Lora(rank=0))
+    with pytest.raises(SettingError, match="'auto', 'off' or a rank of at least 1, got 'many'"):
+        parse_lora("many")
+
+
+def test_auto_trains_all_weights_of_a_small_model() -> None:
+    assert not any("lora_" in name for name in load_model("tiny", "auto").trained())
