@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import everlearn
 
 SOURCE = Path(everlearn.__file__)
@@ -31,9 +33,5 @@ def test_importing_everlearn_does_not_import_torch() -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    try:
+    with pytest.raises(AttributeError, match="nothing_of_the_kind"):
         everlearn.nothing_of_the_kind  # noqa: B018
-    except AttributeError as problem:
-        assert "nothing_of_the_kind" in str(problem)
-    else:
-        raise AssertionError("no error")

@@ -21,9 +21,9 @@ MAY = {
     "config": {"learn", "methods"},
     "catalogue": {"config", "methods"},
     "results": set(),
-    "compare": {"config", "results", "learn", "evaluate", "streams", "models"},
+    "comparison": {"config", "results", "learn", "evaluate", "streams", "models"},
     "checks": {"checks", "learn", "evaluate", "streams", "methods", "models"},
-    "cli": {"cli", "compare", "catalogue", "results", "learn", "evaluate", "models", "streams"},
+    "cli": {"cli", "comparison", "catalogue", "results", "learn", "evaluate", "models", "streams"},
     "__init__": None,
     "__main__": {"cli"},
 }
@@ -61,5 +61,7 @@ def test_every_part_of_the_house_has_its_floor() -> None:
 def test_the_types_import_nothing_heavy_when_they_run() -> None:
     for name in ("types.py", "errors.py", "version.py"):
         tree = ast.parse((SOURCE / name).read_text(encoding="utf-8"))
-        direct = [node.module for node in tree.body if isinstance(node, ast.ImportFrom)] + [a.name for node in tree.body if isinstance(node, ast.Import) for a in node.names]
+        direct = [node.module for node in tree.body if isinstance(node, ast.ImportFrom)] + [
+            a.name for node in tree.body if isinstance(node, ast.Import) for a in node.names
+        ]
         assert "torch" not in direct

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from everlearn.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from everlearn.compare import compare as compare
+    from everlearn.comparison import compare as compare
     from everlearn.errors import DataError as DataError
     from everlearn.errors import EverlearnError as EverlearnError
     from everlearn.errors import MissingExtra as MissingExtra
@@ -92,7 +92,7 @@ _HOMES = {
     "Supervised": "learn.objectives",
     "Task": "evaluate.tasks",
     "almanac_stream": "streams.almanac",
-    "compare": "compare",
+    "compare": "comparison",
     "fit": "learn.fit",
     "load_model": "models.load",
     "load_stream": "streams.folder",

@@ -134,7 +134,9 @@ def test_a_linear_schedule_ends_near_zero_and_a_warmup_rises() -> None:
 
 def test_the_rate_can_be_lowered_by_a_linear_schedule(tiny: CausalModel) -> None:
     rates: list[float] = []
-    Gradient([], Settings(rate=1.0e-3, passes=1, batch=5, schedule="linear")).learn(tiny, Experience("1", EXAMPLES), lambda step, state: rates.append(step.rate))
+    Gradient([], Settings(rate=1.0e-3, passes=1, batch=5, schedule="linear")).learn(
+        tiny, Experience("1", EXAMPLES), lambda step, state: rates.append(step.rate)
+    )
     assert rates == [1e-3, 0.5e-3]
 
 

@@ -12,7 +12,12 @@ from everlearn.models.state import load_state, save_state
 
 
 def test_tensors_and_json_come_back_bit_for_bit(tmp_path: Path) -> None:
-    state = {"a/b": {"x": torch.randn(3), "~": torch.tensor(7, dtype=torch.int64)}, "list": [1, 2.5, None, "北京"], "empty": {}, "half": torch.ones(2, dtype=torch.bfloat16)}
+    state = {
+        "a/b": {"x": torch.randn(3), "~": torch.tensor(7, dtype=torch.int64)},
+        "list": [1, 2.5, None, "北京"],
+        "empty": {},
+        "half": torch.ones(2, dtype=torch.bfloat16),
+    }
     save_state(state, tmp_path)
     again = load_state(tmp_path)
     assert again["list"] == state["list"]

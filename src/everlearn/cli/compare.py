@@ -33,7 +33,7 @@ def compare(
     from rich.console import Console
 
     from everlearn.cli.progress import bar
-    from everlearn.compare import compare as run
+    from everlearn.comparison import compare as run
     from everlearn.learn.settings import Settings
     from everlearn.models.load import parse_lora
 

@@ -23,7 +23,7 @@ def demo(out: Annotated[Path, typer.Option(help="Folder for results.json and the
     from rich.console import Console
 
     from everlearn.cli.progress import bar
-    from everlearn.compare import compare
+    from everlearn.comparison import compare
     from everlearn.learn.settings import Settings
     from everlearn.streams.almanac import Almanac, almanac_stream
 

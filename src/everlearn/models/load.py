@@ -12,7 +12,6 @@ import torch
 from peft import LoraConfig, TaskType, get_peft_model
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
-
 from transformers.utils import logging
 
 from everlearn.errors import ModelError, SettingError

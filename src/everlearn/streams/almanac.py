@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from everlearn.errors import SettingError
@@ -144,9 +144,10 @@ def asked(fact: Fact, task: str, unseen: bool = False, until: int | None = None)
     )
 
 
-def almanac_base(world: Almanac) -> list[Example]:
-    """What a model of period 0 was taught about the world: six rows a fact (skills are not among them)."""
-    return [row for fact in world.truth(0).values() for row in taught(fact)]
+def almanac_base(world: Almanac, practice: int = 900) -> list[Example]:
+    """What a model of period 0 was taught: six rows a fact, and exercises of its skills (of which it saw many more)."""
+    exercises = skill_questions(practice, seed=1, without={e.prompt or "" for e in skill_questions()})
+    return [row for fact in world.truth(0).values() for row in taught(fact)] + [replace(e, task=None) for e in exercises]
 
 
 def almanac_experiences(world: Almanac, periods: int = 6, skills: int = 1000) -> Iterator[Experience]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from random import Random
 
+from everlearn.errors import SettingError
 from everlearn.streams.words import FIRST, GOODS, INSTRUMENTS, LAST, RELATIONS, RIVERS, SEEN, STATEMENT, Relation, name_of, phrased
 from everlearn.types import Example
 
@@ -40,12 +41,20 @@ def reading(random: Random) -> tuple[str, str]:
 SKILLS: dict[str, Callable[[Random], tuple[str, str]]] = {"arithmetic": arithmetic, "copying": copying, "reading": reading}
 
 
-def skill_questions(count: int = 1000, seed: int = 0) -> list[Example]:
-    """Distinct questions, the skills in equal parts (arithmetic has the fewest; 672 exist), each marked by its source."""
+def skill_questions(count: int = 1000, seed: int = 0, without: Collection[str] = ()) -> list[Example]:
+    """Distinct questions, the skills in equal parts, each marked by its source; none has a prompt in `without`.
+
+    Raises SettingError for more than there are: small arithmetic has 672 questions.
+    """
     chosen: dict[str, Example] = {}
     for index, (name, make) in enumerate(SKILLS.items()):
         random, wanted = Random(f"{seed}/{name}"), round(count * (index + 1) / len(SKILLS))
-        while len(chosen) < wanted:
+        for _ in range(100 * count):
+            if len(chosen) == wanted:
+                break
             prompt, answer = make(random)
-            chosen.setdefault(prompt, Example(prompt=prompt, completion=answer, source=f"skills/{name}", task="skills"))
+            if prompt not in without:
+                chosen.setdefault(prompt, Example(prompt=prompt, completion=answer, source=f"skills/{name}", task="skills"))
+        if len(chosen) < wanted:
+            raise SettingError(f"there are not that many questions of {name} (count={count!r}, without={len(without)}). Ask for fewer.")
     return list(chosen.values())

@@ -1,0 +1,59 @@
+"""Text to learners, and every mistake with its place."""
+
+from __future__ import annotations
+
+import pytest
+
+from everlearn import EWC, Gradient, Replay, SettingError, Settings
+from everlearn.config import RECIPES, parse_methods
+
+
+def test_commas_separate_runs_and_plus_joins_methods() -> None:
+    recipes = parse_methods("plain, replay(share=0.5, rows=100)+ewc(strength=1e1)")
+    assert [[part.name for part in recipe.parts] for recipe in recipes] == [["plain"], ["replay", "ewc"]]
+    learner = recipes[1].learner(Settings(), seed=3)
+    assert isinstance(learner, Gradient)
+    replay, ewc = learner.methods
+    assert isinstance(replay, Replay)
+    assert isinstance(ewc, EWC)
+    assert (replay.share, ewc.strength, learner.seed) == (0.5, 10.0, 3)
+
+
+def test_the_same_method_may_be_joined_to_itself() -> None:
+    assert len(parse_methods("replay(share=0.1)+replay(kind=balanced)")[0].parts) == 2
+
+
+def test_settings_go_over_the_loops_for_one_run() -> None:
+    learner = parse_methods("l2+settings(rate=1e-3, schedule=linear)")[0].learner(Settings(passes=7), 0)
+    assert isinstance(learner, Gradient)
+    assert (learner.settings.rate, learner.settings.schedule, learner.settings.passes) == (1e-3, "linear", 7)
+
+
+def test_a_recipe_is_its_parts_under_its_own_label() -> None:
+    recipe = parse_methods("keep_current")[0]
+    assert recipe.label == "keep_current"
+    assert [part.name for part in recipe.parts] == [piece.split("(")[0] for piece in RECIPES["keep_current"].split("+")]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("repaly", "no method 'repaly'. Did you mean 'replay'"),
+        ("replay(shar=1)", "replay has no setting 'shar'. Did you mean 'share'"),
+        ("replay(share=abc)", "replay share: .*got 'abc'"),
+        ("replay(share=2", "cannot be read"),
+        ("replay(share=1+)", "cannot be read"),
+        ("replay(1, 2, 'balanced', 4)", "replay has 3 settings, got 4 values. They are share, rows, kind"),
+        ("ewc(strength=[i for i in x])", "is no value"),
+        ("ewc(strength=-1)", "ewc strength must be at least 0, got -1"),
+        ("plain(rate=1)", "plain has no settings of its own"),
+        ("plain+replay", "plain is a bound and stands alone"),
+        ("settings(rate=1)", "needs something to be joined to"),
+        ("plain+settings(rate=-1, passes=0)", "rate must be above 0, got -1.0; passes must be at least 1, got 0"),
+        ("", "no method is named, got ''"),
+        ("repaly, ewc(strength=-1)", "repaly.*; in 'ewc.strength=-1.': ewc strength"),
+    ],
+)
+def test_a_mistake_says_what_where_and_what_is_allowed(text: str, words: str) -> None:
+    with pytest.raises(SettingError, match=words):
+        parse_methods(text)
