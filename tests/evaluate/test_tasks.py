@@ -64,7 +64,7 @@ def test_loss_equals_the_sum_over_the_text_read_whole(shared_tiny: CausalModel) 
     example = Example(text="Question: What is 7 plus 5?\nAnswer: 12")
     rows = shared_tiny.encoder.rows([example])
     learned = rows[0].learned[:-1]  # the end of text is not scored
-    logits = shared_tiny.logits(shared_tiny.batch(rows)).logits.log_softmax(1)
+    logits = shared_tiny.logits(shared_tiny.batch(rows)).logits.detach().log_softmax(1)
     wanted = sum(float(logits[place, rows[0].tokens[at]]) for place, at in enumerate(learned))
     assert shared_tiny.score([example], [[example.text or ""]])[0][0] == pytest.approx(wanted, rel=1e-5)
 

@@ -56,12 +56,13 @@ def test_it_is_zero_at_the_start_and_its_gradient_points_back(tiny: CausalModel)
     assert float(method.loss(tiny, batch, tiny.logits(batch)).detach().abs().max()) < 1e-5
     moved(tiny)
     far = method.loss(tiny, batch, tiny.logits(batch)).sum()
-    assert float(far) > 0.01
+    start = far.item()
+    assert start > 0.01
     gradients = torch.autograd.grad(far, list(tiny.trained().values()))
     with torch.no_grad():
         for weight, gradient in zip(tiny.trained().values(), gradients, strict=True):
             weight.sub_(1e-4 * gradient)
-    assert float(method.loss(tiny, batch, tiny.logits(batch)).sum()) < float(far)
+    assert method.loss(tiny, batch, tiny.logits(batch)).sum().item() < start
 
 
 @pytest.mark.parametrize(("on", "covered"), [("all", 6), ("new", 3), ("memory", 3)])
@@ -83,7 +84,7 @@ def test_the_teacher_belongs_to_the_row_not_to_its_place(tiny: CausalModel) -> N
     forward, backward = tiny.batch(rows), tiny.batch(rows[::-1])
     a = method.loss(tiny, forward, tiny.logits(forward)).sum()
     b = method.loss(tiny, backward, tiny.logits(backward)).sum()
-    assert float(a) == pytest.approx(float(b), rel=1e-4)
+    assert a.item() == pytest.approx(b.item(), rel=1e-4)
 
 
 def test_settings_outside_their_range_are_refused() -> None:

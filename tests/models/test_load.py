@@ -25,13 +25,14 @@ def test_a_folder_is_a_model(tmp_path: Path, shared_tiny: CausalModel) -> None:
 def test_another_architecture_learns_and_answers(tmp_path: Path, shared_tiny: CausalModel) -> None:
     """GPT-2: learned positions, no grouped attention, another name for everything."""
     config = GPT2Config(vocab_size=len(shared_tiny.tokenizer), n_embd=32, n_layer=2, n_head=2, n_positions=64, bos_token_id=0, eos_token_id=0)
+    torch.manual_seed(0)
     GPT2LMHeadModel(config).save_pretrained(tmp_path)
     shared_tiny.tokenizer.save_pretrained(tmp_path)
     rows = tuple(Example(prompt=f"Question: What is {n} plus 1?\nAnswer:", completion=f" {n + 1}") for n in range(3))
     for lora in (None, Lora(rank=4)):
         model = load_model(tmp_path, lora)
-        log = Gradient([], Settings(rate=1e-2, passes=30, batch=4)).learn(model, Experience("1", rows))
-        assert log.steps == 30
+        log = Gradient([], Settings(rate=1e-2, passes=200, batch=4)).learn(model, Experience("1", rows))
+        assert log.steps == 200
         if lora is None:
             assert model.generate(rows, 6) == [e.completion for e in rows]
         assert all(row[0] < 0 for row in model.score(rows, [[e.completion or "", " x y"] for e in rows]))

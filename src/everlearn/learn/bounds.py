@@ -38,8 +38,11 @@ def union(base: Sequence[Example], experiences: Sequence[Experience]) -> Experie
     >>> [e.completion for e in union([old], [Experience("2021", (new,))]).train]
     [' Bo']
     """
-    examples = list({example.id: example for example in (*base, *(e for experience in experiences for e in experience.train))}.values())
-    return Experience("all", tuple(superseded(examples, examples)))
+    latest: dict[str, Example] = {}
+    for example in (*base, *(e for experience in experiences for e in experience.train)):
+        latest.pop(example.id, None)  # what comes again takes its newest place
+        latest[example.id] = example
+    return Experience("all", tuple(superseded(latest.values(), latest.values())))
 
 
 class Joint(Gradient):

@@ -11,6 +11,7 @@ from time import perf_counter
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -61,7 +62,7 @@ def fit(
     Every loss term is a sum of values over a count: both are added up over the step's micro-batches and divided once. The number of steps
     depends on the new rows alone. key: of all random draws; the same key draws the same.   resume: a state that `checkpoint` was offered.
     """
-    started, accelerator = perf_counter(), Accelerator(mixed_precision=settings.precision)
+    started, accelerator = perf_counter(), accelerator_for(settings)
     gradient = partial(objective_gradient, model, objective=objective, settings=settings)
     plan, done = Plan.load(model.encoder, resume) if resume else (_planned(model, rows, methods, settings, key), 0)
     if resume:
@@ -106,6 +107,12 @@ def fit(
         m.end(model, replace(step, rows=plan.new), _random(key, place, m, "end"))
     now = perf_counter()
     return FitLog(plan.total - done, learned_tokens, _last_tenth(losses), now - started, now - ending, plan.rehearsed)
+
+
+def accelerator_for(settings: Settings) -> Accelerator:
+    """An Accelerator of the wanted precision, also where one of another precision was made before in this process."""
+    AcceleratorState._reset_state()
+    return Accelerator(mixed_precision=settings.precision)
 
 
 def objective_gradient(model: CausalModel, rows: Sequence[Row], objective: Objective, settings: Settings) -> dict[str, Tensor]:

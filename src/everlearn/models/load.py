@@ -87,12 +87,12 @@ def load_model(
 def quiet_bars() -> Iterator[None]:
     """No progress bars of transformers inside; afterwards as before."""
     shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         if shown:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _with_lora(module: PreTrainedModel, lora: Lora) -> PreTrainedModel:
