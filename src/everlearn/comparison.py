@@ -115,6 +115,7 @@ class _Course:
         self.stale: list[list[Cell]] = []
         self.answers: list[dict[str, list[Answer]]] = []
         self.logs: list[LearnLog] = []
+        self.rehearsed: set[str] = set()
         self.evaluate_seconds = self.learn_seconds = 0.0
 
     def run(self, print_of: str) -> Run:
@@ -161,6 +162,7 @@ class _Course:
         log = learner.learn(model, hidden, lambda step, state: self.report(name, done + 0.7 * step.number / step.total / len(self.setup.stream)))
         self.learn_seconds += perf_counter() - begun
         self.logs.append(log)
+        self.rehearsed |= log.rehearsed | {e.id for e in experience.train}
 
     def _evaluate(self, model: LanguageModel, number: int, fresh: bool = False) -> None:
         """Row `number` of the matrix; the starting model's is measured once for all runs that serve the model itself."""
@@ -211,7 +213,7 @@ class _Course:
             first = self.answers[task.learned] or last
             asked[task.name] = [Asked(e, a.value, a.old, b.value) for e, a, b in zip(task.examples, last[task.name], first[task.name], strict=True)]
         sources = {e.id: e.source for e in self.setup.stream.base}
-        return almanac_shares(asked, {sources[key] for log in self.logs for key in log.rehearsed if key in sources})
+        return almanac_shares(asked, {sources[key] for key in self.rehearsed if key in sources})
 
 
 def _stream(given: str | Path | Stream | Iterable[Experience]) -> Stream:

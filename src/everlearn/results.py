@@ -15,9 +15,24 @@ from everlearn.errors import StateError
 if TYPE_CHECKING:
     from rich.table import Table
 
-COLUMNS = ("average_accuracy", "forgetting", "learning_accuracy", "backward_transfer", "forward_transfer")
-ALMANAC_COLUMNS = ("kept", "kept_never_rehearsed", "changed", "new", "unseen_phrasing", "stale", "skills")
-COST = ("learn_seconds", "evaluate_seconds", "end_seconds")
+# What the table shows, and the short name over it.
+COLUMNS = {
+    "average_accuracy": "average accuracy",
+    "forgetting": "forgetting",
+    "learning_accuracy": "learning accuracy",
+    "backward_transfer": "backward transfer",
+    "forward_transfer": "forward transfer",
+}
+ALMANAC_COLUMNS = {
+    "kept": "kept",
+    "kept_never_rehearsed": "… never rehearsed",
+    "changed": "changed",
+    "new": "new",
+    "unseen_phrasing": "unseen phrasing",
+    "stale": "stale",
+    "skills": "skills",
+}
+COST = {"learn_seconds": "learn s", "evaluate_seconds": "test s"}
 
 
 @dataclass(slots=True)
@@ -84,8 +99,8 @@ class Results:
             mine, other = run.cost["learn_seconds"], plain.get(run.seed)
             run.cost["seconds_over_plain"] = None if mine is None or other is None else mine - other
 
-    def columns(self) -> tuple[str, ...]:
-        """The metrics worth a column for this stream."""
+    def columns(self) -> dict[str, str]:
+        """The metrics worth a column for this stream, and their heads."""
         almanac = any("kept" in run.metrics for run in self.runs)
         return ALMANAC_COLUMNS if almanac else COLUMNS
 
@@ -100,7 +115,7 @@ class Results:
 
     def heads(self) -> list[str]:
         """The names over `rows`."""
-        return ["method", *(name.replace("_", " ") + " %" for name in self.columns()), *(name.replace("_seconds", " s") for name in COST)]
+        return ["method", *(f"{head} %" for head in self.columns().values()), *COST.values()]
 
     def markdown(self) -> str:
         """The table for a page."""
@@ -111,10 +126,9 @@ class Results:
         """The table for a terminal."""
         from rich.table import Table
 
-        title = f"{self.stream} · {self.model}"
-        shown = Table(title=title, caption="Task ids hidden from the learner and at test. Learning seconds include end-of-experience work.")
+        shown = Table(title=f"{self.stream} · {Path(self.model).name}", caption="Task ids are hidden from the learner and at test.", padding=(0, 0))
         for place, head in enumerate(self.heads()):
-            shown.add_column(head, justify="right" if place else "left", overflow="fold")
+            shown.add_column(head, justify="right" if place else "left", overflow="fold", min_width=5)
         for cells in self.rows():
             shown.add_row(*cells)
         return shown

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from everlearn import CausalModel, DataError, Example, Experience, Gradient, Method, Replay, Row, SettingError, Settings, StateError, Step
+from everlearn import CausalModel, DataError, Example, Experience, Gradient, Method, ModelError, Replay, Row, SettingError, Settings, StateError, Step
 from everlearn.types import Batch, Out
 
 EXAMPLES = tuple(Example(prompt=f"Question: What is {n} plus 2?\nAnswer:", completion=f" {n + 2}", task="sums") for n in range(10))
@@ -149,6 +149,11 @@ def test_computing_in_bfloat16_learns_too(tiny: CausalModel) -> None:
 def test_an_experience_without_rows_is_refused(tiny: CausalModel) -> None:
     with pytest.raises(DataError, match="nothing to learn from .experience='empty', examples=0"):
         Gradient().learn(tiny, Experience("empty", ()))
+
+
+def test_learning_that_diverges_says_so(tiny: CausalModel) -> None:
+    with pytest.raises(ModelError, match="learning diverged.*experience='1', rate=1e\\+30"):
+        Gradient([], Settings(rate=1e30, passes=3, batch=4, clip=0)).learn(tiny, Experience("1", EXAMPLES))
 
 
 def test_every_wrong_setting_is_named_at_once() -> None:

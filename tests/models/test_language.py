@@ -99,3 +99,9 @@ def test_with_adapters_only_they_are_trained_and_at_first_nothing_changes(shared
     batch = model.batch(model.encoder.rows(QUESTIONS))
     assert torch.allclose(model.logits(batch).logits, shared_tiny.logits(batch).logits, atol=1e-5)
     assert sum(w.numel() for w in model.trained().values()) < 0.1 * sum(w.numel() for w in shared_tiny.trained().values())
+
+
+def test_answers_that_leave_no_room_are_refused(tiny: CausalModel) -> None:
+    tiny.encoder.longest = 10
+    with pytest.raises(DataError, match="answers of up to 12 tokens leave no room.*reads 10 tokens"):
+        tiny.generate(QUESTIONS, 12)

@@ -70,7 +70,7 @@ def _checked(task: Task) -> None:
     for example in task.examples:
         if task.score != "loss" and right(example) is None:
             raise DataError(f"a test row has no answer (task={task.name!r}, score={task.score!r}, id={example.id!r}). Give a completion, or score it by loss.")
-        if task.score == "choice" and (len(example.choices) < 2 or right(example) not in example.choices):
+        if task.score == "choice" and (len(example.choices) < 2 or right(example) not in example.choices or not all(example.choices)):
             raise DataError(
                 f"a test row's choices must be two or more with the completion among them (task={task.name!r}, id={example.id!r}, choices={example.choices!r})."
             )

@@ -64,9 +64,7 @@ def fit(
     """
     started, accelerator = perf_counter(), accelerator_for(settings)
     gradient = partial(objective_gradient, model, objective=objective, settings=settings)
-    plan, done = Plan.load(model.encoder, resume) if resume else (_planned(model, rows, methods, settings, key), 0)
-    if resume:
-        _resume(model, optimizer, resume)
+    plan, done = _resumed(model, optimizer, resume) if resume else (_planned(model, rows, methods, settings, key), 0)
     terms: list[Objective | Method] = [objective, *(m for m in methods if overrides(m, "loss"))]
     in_order, losses, learned_tokens = sorted(methods, key=lambda m: STAGES.index(m.stage)), list[Tensor](), 0
     model.module.train()
@@ -74,8 +72,8 @@ def fit(
     for number in range(done + 1, plan.total + 1):
         step = Step(number, plan.total, settings.rate * settings.factor(number, plan.total), plan.step(number), gradient, optimizer)
         step.rate *= prod(m.rate(step) for m in methods)
-        step.rows = [*step.rows, *(row for place, m in enumerate(methods) for row in m.draw(model, step, _random(key, place, m, f"draw{number}")))]
-        step.rows = objective.rows(model, step.rows, step, Random(f"{key}/objective/{number}"))
+        drawn = [row for place, m in enumerate(methods) for row in m.draw(model, step, _random(key, place, m, f"draw{number}"))]
+        step.rows = objective.rows(model, [*step.rows, *drawn], step, Random(f"{key}/objective/{number}"))
         batches = [model.batch(part) for part in by_length(step.rows, settings.micro_tokens)]
         counts = [[term.count(batch) for batch in batches] for term in terms]
         optimizer.zero_grad(set_to_none=True)
@@ -94,9 +92,7 @@ def fit(
             accelerator.clip_grad_norm_(model.trained().values(), settings.clip)
         if any(m.wants_before for m in methods):
             step.before = model.state()
-        for group in optimizer.param_groups:
-            group["lr"] = step.rate
-        optimizer.step()
+        _at_rate(optimizer, step.rate).step()
         for m in methods:
             m.stepped(model, step)
         learned_tokens += int(sum(counts[0]))
@@ -130,6 +126,12 @@ def objective_gradient(model: CausalModel, rows: Sequence[Row], objective: Objec
     return total
 
 
+def _at_rate(optimizer: Optimizer, rate: float) -> Optimizer:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    return optimizer
+
+
 def _random(key: str, place: int, method: Method, verb: str) -> Random:
     """Draws that depend on the run, the experience, the method's place and name, and the verb; on nothing before."""
     return Random(f"{key}/{place}/{type(method).__name__}/{verb}")
@@ -149,7 +151,8 @@ def _state(model: CausalModel, optimizer: Optimizer, plan: Plan, done: int) -> S
     return {"done": done, "plan": plan.state(), "weights": model.state(), "optimizer": moments, "torch_random": torch.get_rng_state()}
 
 
-def _resume(model: CausalModel, optimizer: Optimizer, state: Mapping[str, object]) -> None:
+def _resumed(model: CausalModel, optimizer: Optimizer, state: Mapping[str, object]) -> tuple[Plan, int]:
+    """The plan of a saved state and how many of its steps are done; weights, optimizer and random state are put back."""
     weights, moments, random = state["weights"], state["optimizer"], state["torch_random"]
     if not (isinstance(weights, dict) and isinstance(moments, dict) and isinstance(random, Tensor)):
         raise StateError(f"the saved state lacks weights, optimizer or torch_random (keys={sorted(state)[:6]!r}). Give what the checkpoint was offered.")
@@ -157,6 +160,7 @@ def _resume(model: CausalModel, optimizer: Optimizer, state: Mapping[str, object
     kept = {int(place): {name: value.clone() for name, value in moment.items()} for place, moment in moments.items()}
     optimizer.load_state_dict({"state": kept, "param_groups": optimizer.state_dict()["param_groups"]})
     torch.set_rng_state(random)
+    return Plan.load(model.encoder, state)
 
 
 def _last_tenth(losses: Sequence[Tensor]) -> float:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from random import Random
 
 import torch
 
-from everlearn.errors import DataError, StateError
+from everlearn.errors import DataError, ModelError, StateError
 from everlearn.learn.base import LearnLog
 from everlearn.learn.fit import Checkpoint, fit, objective_gradient
 from everlearn.learn.objectives import Objective, Supervised
@@ -53,6 +54,10 @@ class Gradient:
         optimizer = torch.optim.AdamW(model.trained().values(), lr=self.settings.rate, weight_decay=self.settings.weight_decay, fused=True)
         inside, self._inside = self._inside, None
         log = fit(model, rows, self.objective, self.methods, optimizer, self.settings, f"{self.seed}/{self.learned}", inside, self._around(checkpoint))
+        if not isfinite(log.loss):
+            raise ModelError(
+                f"learning diverged: the loss is {log.loss} (experience={experience.name!r}, rate={self.settings.rate!r}). Lower the rate or a strength."
+            )
         self.learned += 1
         return LearnLog(log.steps, log.learned_tokens, log.loss, log.seconds, log.end_seconds, log.rehearsed, short)
 

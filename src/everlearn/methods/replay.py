@@ -8,9 +8,10 @@ from typing import Literal
 
 from everlearn.errors import SettingError, StateError
 from everlearn.methods.base import Method, State, Step, at_least
+from everlearn.models.encode import Encoder
 from everlearn.models.language import CausalModel
 from everlearn.replay.buffers import Balanced, Reservoir
-from everlearn.types import Row, superseded
+from everlearn.types import Example, Row, superseded
 
 
 class Replay(Method):
@@ -47,7 +48,7 @@ class Replay(Method):
         if not self.share or not old:
             return rows
         tokens = self.share * sum(len(row.tokens) for row in new)
-        return interleaved(rows, drawn(model.encoder.rows(old, from_memory=True), tokens, random))
+        return interleaved(rows, drawn(model.encoder, old, tokens, random))
 
     def end(self, model: CausalModel, step: Step, random: Random) -> None:
         if self.share:
@@ -65,15 +66,21 @@ class Replay(Method):
         self.buffer.load_json(saved)
 
 
-def drawn(rows: Sequence[Row], tokens: float, random: Random) -> list[Row]:
-    """Rows in random order, each once before any comes again, until they hold this many tokens."""
+def drawn(encoder: Encoder, examples: Sequence[Example], tokens: float, random: Random) -> list[Row]:
+    """Remembered rows in random order, each once before any comes again, until they hold this many tokens; only these are encoded."""
     chosen: list[Row] = []
+    known: dict[str, Row] = {}
     while tokens > 0:
-        for row in random.sample(rows, len(rows)):
-            if tokens <= 0:
-                break
-            chosen.append(row)
-            tokens -= len(row.tokens)
+        order = random.sample(examples, len(examples))
+        for start in range(0, len(order), 256):
+            part = order[start : start + 256]
+            fresh = [example for example in part if example.id not in known]
+            known |= {row.id: row for row in encoder.rows(fresh, from_memory=True)}
+            for example in part:
+                if tokens <= 0:
+                    return chosen
+                chosen.append(known[example.id])
+                tokens -= len(chosen[-1].tokens)
     return chosen
 
 

@@ -87,9 +87,11 @@ class CausalModel:
         return Out(self._forward(batch.at, input_ids=batch.tokens, attention_mask=batch.mask, use_cache=False)[0])
 
     def generate(self, prompts: Sequence[Example], limit: int) -> list[str]:
-        encoded = [
-            tokens[: len(self.encoder.start)] + tokens[len(self.encoder.start) :][-(self.encoder.longest - limit) :] for tokens in self.encoder.prompts(prompts)
-        ]
+        start = len(self.encoder.start)
+        room = self.encoder.longest - start - limit
+        if room < 1:
+            raise DataError(f"answers of up to {limit} tokens leave no room for a prompt. The model reads {self.encoder.longest} tokens; shorten the answers.")
+        encoded = [tokens[:start] + tokens[start:][-room:] for tokens in self.encoder.prompts(prompts)]
         rows = [Row(prompt, tuple(tokens), ()) for prompt, tokens in zip(prompts, encoded, strict=True)]
         place = {id(row): number for number, row in enumerate(rows)}
         answers = [""] * len(rows)
@@ -165,7 +167,7 @@ class CausalModel:
         owner: list[int] = []
         for number, (prompt, tokens) in enumerate(zip(self.encoder.prompts(prompts), self.encoder.tokens(continuations), strict=True)):
             room = self.encoder.longest - len(prompt)
-            if prompts[number].prompt and len(tokens) > room:
+            if prompts[number].text is None and len(tokens) > room:
                 prompt, room = self._room_for(prompts[number], prompt, len(tokens))
             for start in range(0, len(tokens), room):
                 part = prompt + tokens[start : start + room]

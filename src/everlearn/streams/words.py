@@ -5,227 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-FIRST = [
-    "Clara",
-    "Hugo",
-    "Edith",
-    "Oscar",
-    "Nora",
-    "Felix",
-    "Alma",
-    "Jonas",
-    "Greta",
-    "Simon",
-    "Ivy",
-    "Walter",
-    "Ruth",
-    "Peter",
-    "Stella",
-    "Martin",
-    "Vera",
-    "Conrad",
-    "Lucy",
-    "Albert",
-    "Hazel",
-    "Victor",
-    "Irene",
-    "Arthur",
-    "Flora",
-    "Edgar",
-    "Celia",
-    "Rupert",
-    "Olive",
-    "Bernard",
-    "Tessa",
-    "Gordon",
-    "Maud",
-    "Leonard",
-    "Daphne",
-    "Stanley",
-    "Rosa",
-    "Cedric",
-    "Esther",
-    "Roland",
-    "Fiona",
-    "Howard",
-    "Beryl",
-    "Duncan",
-    "Agnes",
-    "Philip",
-    "Thelma",
-    "Eustace",
-    "Muriel",
-    "Gilbert",
-]
-LAST = [
-    "Bennett",
-    "Marsh",
-    "Calder",
-    "Whitfield",
-    "Archer",
-    "Penrose",
-    "Holloway",
-    "Dunmore",
-    "Fletcher",
-    "Garrick",
-    "Lindley",
-    "Stokes",
-    "Harrow",
-    "Winslow",
-    "Thorne",
-    "Aldridge",
-    "Mercer",
-    "Kendall",
-    "Sawyer",
-    "Redmond",
-    "Loxley",
-    "Barlow",
-    "Crane",
-    "Dawson",
-    "Ellery",
-    "Farrow",
-    "Godwin",
-    "Hartley",
-    "Ingram",
-    "Jarvis",
-    "Kirby",
-    "Langley",
-    "Morland",
-    "Norton",
-    "Osborne",
-    "Pickett",
-    "Quill",
-    "Rowan",
-    "Sefton",
-    "Tolliver",
-    "Upton",
-    "Vance",
-    "Wexley",
-    "Yardley",
-    "Ames",
-    "Bolt",
-    "Carver",
-    "Drake",
-]
+FIRST = (
+    "Clara Hugo Edith Oscar Nora Felix Alma Jonas Greta Simon Ivy Walter Ruth Peter Stella Martin Vera Conrad Lucy Albert "
+    "Hazel Victor Irene Arthur Flora Edgar Celia Rupert Olive Bernard Tessa Gordon Maud Leonard Daphne Stanley Rosa Cedric "
+    "Esther Roland Fiona Howard Beryl Duncan Agnes Philip Thelma Eustace Muriel Gilbert"
+).split()
+LAST = (
+    "Bennett Marsh Calder Whitfield Archer Penrose Holloway Dunmore Fletcher Garrick Lindley Stokes Harrow Winslow Thorne "
+    "Aldridge Mercer Kendall Sawyer Redmond Loxley Barlow Crane Dawson Ellery Farrow Godwin Hartley Ingram Jarvis Kirby "
+    "Langley Morland Norton Osborne Pickett Quill Rowan Sefton Tolliver Upton Vance Wexley Yardley Ames Bolt Carver Drake"
+).split()
 SURNAMES = "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧"
 GIVEN = "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉兰红建文辉力鑫海波雪琳晨宇浩凯悦欣佳颖婷慧颜峰龙"
-TOWN_START = [
-    "Ash",
-    "Bram",
-    "Cold",
-    "Dun",
-    "East",
-    "Fern",
-    "Gold",
-    "Hart",
-    "Iron",
-    "Kings",
-    "Long",
-    "Mill",
-    "North",
-    "Oak",
-    "Pen",
-    "Raven",
-    "Stone",
-    "Thorn",
-    "West",
-    "Wolf",
-]
-TOWN_END = ["ford", "bury", "mouth", "stead", "wick", "combe", "gate", "haven", "ley", "port"]
+TOWN_START = "Ash Bram Cold Dun East Fern Gold Hart Iron Kings Long Mill North Oak Pen Raven Stone Thorn West Wolf".split()
+TOWN_END = "ford bury mouth stead wick combe gate haven ley port".split()
 TOWN_HAN_START, TOWN_HAN_END = "青白金石南北东西清云松梅竹柳桃", "溪山河州港城湖桥泉镇"
-RIVERS = [
-    "Aller",
-    "Brue",
-    "Cherwell",
-    "Derwent",
-    "Exe",
-    "Frome",
-    "Gade",
-    "Humber",
-    "Itchen",
-    "Jed",
-    "Kennet",
-    "Lune",
-    "Medway",
-    "Nene",
-    "Orwell",
-    "Parrett",
-    "Rother",
-    "Severn",
-    "Tamar",
-    "Ure",
-]
-FIRM_START = [
-    "Atlas",
-    "Beacon",
-    "Comet",
-    "Delta",
-    "Ember",
-    "Falcon",
-    "Granite",
-    "Harbor",
-    "Indigo",
-    "Juniper",
-    "Keystone",
-    "Lantern",
-    "Meridian",
-    "Nimbus",
-    "Orchid",
-    "Pioneer",
-]
-FIRM_END = ["Works", "Foods", "Lines", "Press", "Motors", "Textiles", "Glass", "Energy", "Tools", "Optics"]
-GOODS = [
-    "amber",
-    "barley",
-    "cider",
-    "denim",
-    "ebony",
-    "flax",
-    "ginger",
-    "honey",
-    "ivory",
-    "jade",
-    "kelp",
-    "linen",
-    "mustard",
-    "nutmeg",
-    "oats",
-    "paper",
-    "quartz",
-    "rye",
-    "saffron",
-    "tea",
-    "umber",
-    "velvet",
-    "walnut",
-    "yarn",
-    "zinc",
-    "almonds",
-    "butter",
-    "copper",
-    "dates",
-    "enamel",
-]
-SORTS = ["black", "white", "red", "green", "blue", "fine", "wild", "rough", "royal", "coastal"]
-OFFICE_START = [
-    "Harbor",
-    "Forest",
-    "Bridge",
-    "Market",
-    "River",
-    "Garden",
-    "Temple",
-    "Tower",
-    "School",
-    "Island",
-    "Valley",
-    "Winter",
-    "Summer",
-    "Border",
-    "Railway",
-]
-OFFICE_END = ["Council", "Guild", "Court", "Museum", "Archive", "League", "Office", "Trust"]
-INSTRUMENTS = ["violin", "flute", "drum", "harp", "cello", "oboe", "banjo", "trumpet", "guitar", "piano", "zither", "pipa", "erhu", "lute", "organ", "fiddle"]
+RIVERS = "Aller Brue Cherwell Derwent Exe Frome Gade Humber Itchen Jed Kennet Lune Medway Nene Orwell Parrett Rother Severn Tamar Ure".split()
+FIRM_START = "Atlas Beacon Comet Delta Ember Falcon Granite Harbor Indigo Juniper Keystone Lantern Meridian Nimbus Orchid Pioneer".split()
+FIRM_END = "Works Foods Lines Press Motors Textiles Glass Energy Tools Optics".split()
+GOODS = (
+    "amber barley cider denim ebony flax ginger honey ivory jade kelp linen mustard nutmeg oats paper quartz rye saffron tea "
+    "umber velvet walnut yarn zinc almonds butter copper dates enamel"
+).split()
+SORTS = "black white red green blue fine wild rough royal coastal".split()
+OFFICE_START = "Harbor Forest Bridge Market River Garden Temple Tower School Island Valley Winter Summer Border Railway".split()
+OFFICE_END = "Council Guild Court Museum Archive League Office Trust".split()
+INSTRUMENTS = "violin flute drum harp cello oboe banjo trumpet guitar piano zither pipa erhu lute organ fiddle".split()
 
 
 @dataclass(frozen=True, slots=True)
