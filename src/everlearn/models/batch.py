@@ -8,6 +8,8 @@ import torch
 
 from everlearn.types import Batch, Row
 
+MOST_PADDING = 512  # padding tokens that cost about as much as one more pass of a small model on two cores
+
 
 def make_batch(rows: Sequence[Row], pad: int, device: torch.device | str = "cpu") -> Batch:
     """The rows padded on the right to the longest, and their N learned tokens.
@@ -26,18 +28,27 @@ def make_batch(rows: Sequence[Row], pad: int, device: torch.device | str = "cpu"
     return Batch(tuple(rows), *(part.to(device) for part in parts))
 
 
-def by_length(rows: Sequence[Row], most_tokens: int) -> list[list[Row]]:
-    """The rows, shortest first, in the fewest runs whose padded size (rows times the longest) is at most `most_tokens`, or one row.
+def by_length(rows: Sequence[Row], most_tokens: int, most_padding: int = MOST_PADDING) -> list[list[Row]]:
+    """The rows, shortest first, cut into runs to be padded to their longest.
+
+    A run's padded size (rows times the longest) is at most `most_tokens`, or it is one row; of it at most `most_padding` are padding.
 
     >>> from everlearn.types import Example
-    >>> sized = [Row(Example(text=str(n)), (1,) * n, (1,)) for n in (9, 2, 3, 8)]
+    >>> sized = [Row(Example(text=str(n)), (1,) * n, (1,)) for n in (9, 2, 3, 8, 9)]
     >>> [[len(row.tokens) for row in part] for part in by_length(sized, 18)]
-    [[2, 3], [8, 9]]
+    [[2, 3], [8, 9], [9]]
+    >>> [[len(row.tokens) for row in part] for part in by_length(sized, 100, most_padding=4)]
+    [[2, 3], [8, 9, 9]]
     """
     parts: list[list[Row]] = []
+    filled = 0  # tokens of the last run that are not padding
     for row in sorted(rows, key=lambda row: len(row.tokens)):
-        if parts and (len(parts[-1]) + 1) * len(row.tokens) <= most_tokens:
+        length = len(row.tokens)
+        padded = (len(parts[-1]) + 1) * length if parts else 0
+        if parts and padded <= most_tokens and padded - filled - length <= most_padding:
             parts[-1].append(row)
+            filled += length
         else:
             parts.append([row])
+            filled = length
     return parts

@@ -96,7 +96,7 @@ class CausalModel:
         place = {id(row): number for number, row in enumerate(rows)}
         answers = [""] * len(rows)
         with as_found(self.module), torch.inference_mode():
-            for part in by_length(rows, MOST_TOKENS):
+            for part in by_length(rows, MOST_TOKENS, MOST_TOKENS // 4):
                 for row, tokens in zip(part, self._greedy([row.tokens for row in part], limit), strict=True):
                     answers[place[id(row)]] = str(self.tokenizer.decode(tokens, skip_special_tokens=True)).split("\n")[0]
         return answers
@@ -202,7 +202,7 @@ class CausalModel:
         rows = [Row(prompt, tuple(tokens), ()) for prompt, tokens in zip(prompts, encoded, strict=True)]
         place = {id(row): number for number, row in enumerate(rows)}
         scores: list[list[float]] = [[] for _ in rows]
-        for part in by_length(rows, MOST_TOKENS // max(len(given) for given in options)):
+        for part in by_length(rows, MOST_TOKENS // max(len(given) for given in options), MOST_TOKENS // 4):
             numbers = [place[id(row)] for row in part]
             sums = iter(self._score_options([row.tokens for row in part], [options[number] for number in numbers]))
             for number in numbers:

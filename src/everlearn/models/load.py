@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,6 +100,8 @@ def _with_lora(module: PreTrainedModel, lora: Lora) -> PreTrainedModel:
     if lora.rank < 1 or not 0 <= lora.dropout < 1:
         raise ModelError(f"LoRA needs a rank of at least 1 and a dropout in [0, 1) (rank={lora.rank!r}, dropout={lora.dropout!r}).")
     config = LoraConfig(r=lora.rank, lora_alpha=2 * lora.rank, lora_dropout=lora.dropout, target_modules="all-linear", task_type=TaskType.CAUSAL_LM)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)  # peft asks transformers the old way
+        warnings.filterwarnings("ignore", ".*fan_in_fan_out", UserWarning)  # and sets this right by itself
         torch.manual_seed(lora.seed)
         return get_peft_model(module, config)  # type: ignore[return-value]
