@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo test lint bench results tiny clean
+.PHONY: demo test lint bench tiny clean
 
 demo: .venv/core
 	$(BIN)/everlearn demo

@@ -66,6 +66,10 @@ def test_frozen_learns_nothing_and_joint_has_its_last_row_alone(results: Results
     assert (joint.cost["steps"] or 0) > (results.runs[0].cost["steps"] or 0)
 
 
+def test_seconds_hold_learning_and_evaluation(results: Results) -> None:
+    assert all((run.cost["seconds"] or 0) >= (run.cost["learn_seconds"] or 0) + (run.cost["evaluate_seconds"] or 0) for run in results.runs)
+
+
 def test_the_cost_is_that_of_the_run(results: Results) -> None:
     plain, method, frozen, _ = results.runs
     assert plain.cost["seconds_over_plain"] == 0
@@ -84,8 +88,8 @@ def test_every_run_is_a_small_json_of_its_own(results: Results, out: Path) -> No
 
 def test_what_is_done_is_not_run_again(results: Results, stream: Stream, out: Path) -> None:
     seen: list[str] = []
-    again = compare(stream, methods=METHODS + ",frozen+settings(passes=1)", out=out, settings=SETTINGS, watch=lambda label, number, answers: seen.append(label))
-    assert set(seen) == {"frozen+settings(passes=1)"}
+    again = compare(stream, methods=METHODS + ",plain+settings(passes=1)", out=out, settings=SETTINGS, watch=lambda label, number, answers: seen.append(label))
+    assert set(seen) == {"plain+settings(passes=1)"}
     assert [run.metrics for run in again.runs[:4]] == [run.metrics for run in results.runs]
 
 
@@ -125,12 +129,38 @@ def test_the_learner_never_sees_a_task(stream: Stream, monkeypatch: pytest.Monke
     monkeypatch.setattr(Gradient, "learn", lambda self, model, experience, checkpoint=None: seen.append(experience) or LearnLog())
     compare(stream, methods="plain", settings=SETTINGS)
     assert len(seen) == 2
+    assert [experience.name for experience in seen] == ["1", "2"]
     assert all(example.task is None for experience in seen for example in experience.train)
     assert all(not experience.tests for experience in seen)
 
 
+def test_a_base_loses_its_tasks_too(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    from everlearn import Gradient
+
+    seen: list[Example] = []
+    monkeypatch.setattr(Gradient, "remember", lambda self, model, examples: seen.extend(examples))
+    named = replace(stream, base=tuple(replace(e, task="secret") for e in stream.base[:5]), experiences=stream.experiences[:1])
+    compare(named, methods="plain", settings=replace(SETTINGS, passes=1))
+    assert len(seen) == 5
+    assert all(example.task is None for example in seen)
+
+
+def test_changed_data_under_the_same_ids_is_another_run(tmp_path: Path) -> None:
+    row = Example(prompt="a", completion=" b", id="1", task="t")
+    for answer in (" b", " c"):
+        changed = replace(row, completion=answer)
+        compare([Experience("1", (changed,), {"t": (changed,)}, {"t": "exact"})], methods="frozen", out=tmp_path)
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_rows_without_a_task_are_pointed_out() -> None:
+    row = Example(prompt="a", completion=" b")
+    with pytest.warns(UserWarning, match="no training row names a tested task"):
+        compare([Experience("1", (row,), {"t": (row,)}, {"t": "exact"})], methods="frozen")
+
+
 def test_validation_rows_can_be_tested_on_instead(tmp_path: Path) -> None:
-    row, held = Example(prompt="a", completion=" b"), Example(prompt="c", completion=" d")
+    row, held = Example(prompt="a", completion=" b", task="t"), Example(prompt="c", completion=" d")
     experience = Experience("1", (row,), {"t": (row,)}, {"t": "exact"}, valid={"t": (held,)})
     seen: list[int] = []
     compare([experience], methods="frozen", valid=True, watch=lambda label, number, answers: seen.append(len(answers["t"])))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from everlearn.learn.base import Learner, LearnLog
 from everlearn.learn.bounds import union
 from everlearn.learn.settings import Settings
 from everlearn.models.language import CausalModel, LanguageModel
-from everlearn.models.load import Lora, load_model
+from everlearn.models.load import TINY, Dtype, Lora, load_model
 from everlearn.results import Results, Run
 from everlearn.streams.almanac import almanac_stream
 from everlearn.streams.almanac_shares import Asked, almanac_shares
@@ -43,7 +44,9 @@ class Setup:
     model: str
     settings: Settings
     lora: Lora | Literal["auto"] | None
+    dtype: Dtype
     device: str | None
+    identity: str
     before: dict[str, list[Answer]] = field(default_factory=dict)
     seconds_before: list[float] = field(default_factory=list)
 
@@ -57,6 +60,7 @@ def compare(
     settings: Settings | None = None,
     lora: Lora | Literal["auto"] | None = "auto",
     valid: bool = False,
+    dtype: Dtype = "float32",
     device: str | None = None,
     progress: Progress | None = None,
     watch: Watch | None = None,
@@ -74,7 +78,9 @@ def compare(
     tasks = tasks_of(given.experiences, "valid" if valid else "tests")
     if not tasks:
         raise DataError(f"the stream has nothing to test on (stream={given.name!r}, valid={valid!r}). Add {'valid' if valid else 'test'}.TASK.jsonl files.")
-    setup = Setup(given, tasks, str(model), settings or Settings(), lora, device)
+    if not any(task.learned for task in tasks):
+        warnings.warn("no training row names a tested task, so learning counts from the start; give the rows a `task`.", stacklevel=2)
+    setup = Setup(given, tasks, str(model), settings or Settings(), lora, dtype, device, identity(given, tasks, str(model)))
     results, folder = Results(given.name, str(model)), None if out is None else Path(out)
     wanted = [(recipe, seed) for seed in range(seeds) for recipe in recipes]
     for number, (recipe, seed) in enumerate(wanted):
@@ -94,15 +100,22 @@ def compare(
     return results
 
 
+def identity(stream: Stream, tasks: Sequence[Task], model: str) -> str:
+    """A hash of all rows of the stream, of its tests, and of the model's files."""
+    found = hashlib.sha256(stream.name.encode())
+    groups = [(e.name, e.train) for e in stream] + [("base", stream.base)] + [(repr((t.name, t.score, t.learned)), t.examples) for t in tasks]
+    for name, examples in groups:
+        found.update(json.dumps([name, [e.to_json() for e in examples]], sort_keys=True).encode())
+    for path in sorted((TINY if model == "tiny" else Path(model)).glob("*.safetensors")):
+        with path.open("rb") as file:
+            found.update(hashlib.file_digest(file, "sha256").digest())
+    return found.hexdigest()
+
+
 def fingerprint(setup: Setup, recipe: Recipe, seed: int) -> str:
     """A hash of everything that decides a run's numbers."""
-    data = hashlib.sha256()
-    for experience in setup.stream:
-        data.update(repr((experience.name, [e.id for e in experience.train])).encode())
-    data.update(repr([(t.name, t.score, [(e.id, e.until, e.choices) for e in t.examples]) for t in setup.tasks]).encode())
-    data.update(repr([e.id for e in setup.stream.base]).encode())
-    weights = sorted((path.name, path.stat().st_size) for path in Path(setup.model).glob("*.safetensors"))
-    parts = [data.hexdigest(), setup.model, weights, [(p.name, dict(p.given)) for p in recipe.parts], seed, asdict(setup.settings), _lora(setup), VERSION]
+    how = [(part.name, dict(part.given)) for part in recipe.parts]
+    parts = [setup.identity, setup.model, how, seed, asdict(setup.settings), _lora(setup), setup.dtype, VERSION]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -116,17 +129,17 @@ class _Course:
         self.answers: list[dict[str, list[Answer]]] = []
         self.logs: list[LearnLog] = []
         self.rehearsed: set[str] = set()
-        self.evaluate_seconds = self.learn_seconds = 0.0
+        self.evaluate_seconds = self.learn_seconds = self.borrowed = 0.0
 
     def run(self, print_of: str) -> Run:
         started = perf_counter()
         with PeakMemory() as memory:
-            model = load_model(self.setup.model, self.setup.lora, device=self.setup.device)
+            model = load_model(self.setup.model, self.setup.lora, self.setup.dtype, self.setup.device)
             learner = self.recipe.learner(self.setup.settings, self.seed)
             served = learner.prepare(model)
             self._evaluate(served, 0, fresh=served is not model)
             self._learn_all(model, served, learner)
-        cost = self._cost(perf_counter() - started, memory.bytes, state_bytes(learner.state()))
+        cost = self._cost(perf_counter() - started + self.borrowed, memory.bytes, state_bytes(learner.state()))
         tasks = self.setup.tasks
         matrix = Matrix(
             tuple(t.name for t in tasks),
@@ -138,7 +151,7 @@ class _Course:
         metrics = matrix.metrics() | self._shares()
         kinds = {kind: matrix.metrics(kind) for kind in dict.fromkeys(matrix.kinds)}
         settings = {"learning": asdict(self.setup.settings), "lora": _lora(self.setup), "methods": [[p.name, dict(p.given)] for p in self.recipe.parts]}
-        return Run(self.recipe.label, self.seed, matrix.to_json(), self.stale, metrics, kinds, cost, settings, print_of, VERSION)
+        return Run(self.recipe.label, self.seed, matrix.to_json(), matrix.main_kind, self.stale, metrics, kinds, cost, settings, print_of, VERSION)
 
     def _learn_all(self, model: CausalModel, served: LanguageModel, learner: Learner) -> None:
         experiences = self.setup.stream.experiences
@@ -148,14 +161,14 @@ class _Course:
             self._evaluate(served, len(experiences))
             return
         begun = perf_counter()
-        learner.remember(model, self.setup.stream.base)
+        learner.remember(model, [replace(e, task=None) for e in self.setup.stream.base])
         self.learn_seconds += perf_counter() - begun
         for number, experience in enumerate(experiences, 1):
             self._learn(model, learner, experience, number)
             self._evaluate(served, number)
 
     def _learn(self, model: CausalModel, learner: Learner, experience: Experience, number: int) -> None:
-        hidden = Experience(experience.name, tuple(replace(e, task=None) for e in experience.train), time=experience.time)
+        hidden = Experience(str(number), tuple(replace(e, task=None) for e in experience.train), time=experience.time)
         done = (number - 1) / len(self.setup.stream)
         name = f"{self.recipe.label}: learning {experience.name}"
         begun = perf_counter()
@@ -173,6 +186,7 @@ class _Course:
         if known:
             self.setup.before.update(given)
             self.setup.seconds_before.append(seconds)
+            self.borrowed = self.setup.seconds_before[0] - seconds  # a run of its own would have measured it too
             seconds = self.setup.seconds_before[0]
         self.evaluate_seconds += seconds
         cells = [cell(task, given[task.name], number) for task in self.setup.tasks]

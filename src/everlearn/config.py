@@ -140,6 +140,11 @@ def _mistake(name: str, error: Any, fields: Mapping[str, object]) -> str:
 def _unjoinable(recipe: Recipe) -> list[str]:
     names = [part.name for part in recipe.parts]
     alone = [name for name in names if name in BOUNDS]
+    if "frozen" in names and len(names) > 1:
+        return [f"in {recipe.label!r}: frozen never learns, so nothing can be joined to it"]
+    from_memory = any(part.name == "distill" and part.given.get("on") == "memory" for part in recipe.parts)
+    if from_memory and "replay" not in names:
+        return [f"in {recipe.label!r}: distill(on=memory) needs remembered rows. Join replay(...)"]
     others = [name for name in names if name in BY_NAME]
     if alone and (others or len(alone) > 1):
         return [f"in {recipe.label!r}: {alone[0]} is a bound and stands alone. Only settings(...) may be joined to it"]

@@ -39,13 +39,15 @@ COST = {"learn_seconds": "learn s", "evaluate_seconds": "test s"}
 class Run:
     """One method with one seed over one stream.
 
-    matrix: as `Matrix.to_json`.   staleness: the share of outdated answers, in the matrix's shape.   metrics: of the main kind of score.
-    metrics_by_kind: the same for every kind.   cost: seconds of wall time, bytes, learned tokens.   settings: of the loop.
+    matrix: as `Matrix.to_json`.   main_kind: the kind of score that `metrics` are of; metrics_by_kind has them for every kind.
+    staleness: the share of outdated answers, in the matrix's shape.   cost: seconds of wall time, bytes, learned tokens.
+    settings: of the loop, the adapters and the methods.
     """
 
     method: str
     seed: int
     matrix: dict[str, object]
+    main_kind: str
     staleness: list[list[float | None]]
     metrics: dict[str, float | None]
     metrics_by_kind: dict[str, dict[str, float | None]]
@@ -120,13 +122,18 @@ class Results:
     def markdown(self) -> str:
         """The table for a page."""
         lines = [self.heads(), ["---", *["---:"] * (len(self.heads()) - 1)], *self.rows()]
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{self.caption()}\n"
+
+    def caption(self) -> str:
+        """What every table must say of itself."""
+        kinds = " and ".join(sorted({run.main_kind for run in self.runs})) or "no"
+        return f"Scores: {kinds}. Task ids are hidden from the learner and at test."
 
     def table(self) -> Table:
         """The table for a terminal."""
         from rich.table import Table
 
-        shown = Table(title=f"{self.stream} · {Path(self.model).name}", caption="Task ids are hidden from the learner and at test.", padding=(0, 0))
+        shown = Table(title=f"{self.stream} · {Path(self.model).name}", caption=self.caption(), padding=(0, 0))
         for place, head in enumerate(self.heads()):
             shown.add_column(head, justify="right" if place else "left", overflow="fold", min_width=5)
         for cells in self.rows():

@@ -64,7 +64,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(words: list[str], expected: str, 
 def test_a_stream_folder_is_compared_from_the_command_line(tmp_path: Path) -> None:
     folder = tmp_path / "towns" / "01-rivers"
     folder.mkdir(parents=True)
-    row = json.dumps({"prompt": "Question: What is the river of Penwick?\nAnswer:", "completion": " Exe"})
+    row = json.dumps({"prompt": "Question: What is the river of Penwick?\nAnswer:", "completion": " Exe", "task": "rivers"})
     (folder / "train.jsonl").write_text(row + "\n")
     (folder / "test.rivers.jsonl").write_text(row + "\n")
     (tmp_path / "towns" / "stream.toml").write_text('name = "towns"\n\n[scores]\nrivers = "exact"\n')

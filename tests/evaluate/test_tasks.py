@@ -77,9 +77,40 @@ def test_a_row_past_its_until_counts_for_staleness_alone() -> None:
 
 
 def test_the_old_answer_is_stale_only_once_the_new_one_was_taught() -> None:
-    task = Task("changed", (row(" new", old_completion=" old"),), "exact", learned=2)
+    task = Task("changed", (row(" new", old_completion=" old"),), "exact", learned=2, since=2)
     given = [Answer(0.0, "old", True)]
     assert [cell(task, given, number)[1] for number in (0, 1, 2, 3)] == [None, None, 1.0, 1.0]
+
+
+def test_an_untaught_tasks_old_answers_are_stale_from_where_it_is_first_tested() -> None:
+    stream = [Experience("1", (row(" p"),)), Experience("2", (row(" q"),), {"unseen": (row(" new", old_completion=" old"),)}, {"unseen": "exact"})]
+    task = tasks_of(stream)[0]
+    assert (task.learned, task.since) == (0, 2)
+    assert [cell(task, [Answer(0.0, "old", True)], number)[1] for number in (0, 1, 2)] == [None, None, 1.0]
+
+
+def test_the_model_is_shown_no_answer_no_task_and_no_source(shared_tiny: CausalModel) -> None:
+    class Spy(Scripted):
+        def generate(self, prompts: Sequence[Example], limit: int) -> list[str]:
+            shown.extend(prompts)
+            return [""] * len(prompts)
+
+        def score(self, prompts: Sequence[Example], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
+            shown.extend(prompts)
+            return [[0.0] * len(given) for given in continuations]
+
+    shown: list[Example] = []
+    plain = row(" secret", task="secret", source="secret", old_completion=" secret", choices=(" secret", " x"), id="secret")
+    chat = Example(messages=({"role": "user", "content": "hi"}, {"role": "assistant", "content": "secret"}), task="secret", id="secret2")
+    for score, examples in (("exact", (plain, chat)), ("choice", (plain,)), ("loss", (plain, Example(text="secret", id="secret3")))):
+        answers(Spy(shared_tiny), Task("secret", examples, score))  # type: ignore[arg-type]
+    assert len(shown) == 5
+    assert "secret" not in repr([(e.to_json() | {"prompt": ""}) for e in shown])
+
+
+def test_an_answer_with_a_line_break_cannot_be_scored_exact() -> None:
+    with pytest.raises(DataError, match="ends at a line break.*task='quiz'"):
+        tasks_of([Experience("2021", (row(" p"),), {"quiz": (row(" one\n two"),)}, {"quiz": "exact"})])
 
 
 def test_a_task_whose_rows_have_all_ended_has_no_score() -> None:

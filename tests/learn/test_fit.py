@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 import pytest
@@ -10,7 +10,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from everlearn import CausalModel, DataError, Example, Experience, Gradient, Method, ModelError, Replay, Row, SettingError, Settings, StateError, Step
+from everlearn import (
+    CausalModel,
+    DataError,
+    Distill,
+    Example,
+    Experience,
+    Gradient,
+    Method,
+    ModelError,
+    Replay,
+    Row,
+    SettingError,
+    Settings,
+    StateError,
+    Step,
+    load_model,
+)
+from everlearn.methods.base import State
 from everlearn.types import Batch, Out
 
 EXAMPLES = tuple(Example(prompt=f"Question: What is {n} plus 2?\nAnswer:", completion=f" {n + 2}", task="sums") for n in range(10))
@@ -18,8 +35,6 @@ EXAMPLES = tuple(Example(prompt=f"Question: What is {n} plus 2?\nAnswer:", compl
 
 def test_it_is_the_loop_anyone_would_write(tiny: CausalModel) -> None:
     """The same weights as a few lines of PyTorch over the same rows."""
-    from everlearn import load_model
-
     settings = Settings(rate=1e-3, passes=2, batch=4, clip=1.0)
     Gradient([], settings, seed=3).learn(tiny, Experience("1", EXAMPLES))
     other = load_model("tiny")
@@ -159,6 +174,47 @@ def test_learning_that_diverges_says_so(tiny: CausalModel) -> None:
 def test_every_wrong_setting_is_named_at_once() -> None:
     with pytest.raises(SettingError, match="rate must be above 0, got 0; passes must be at least 1, got 0; .*precision must be 'no' or 'bf16', got 'fp4'"):
         Settings(rate=0, passes=0, schedule="cosine", precision="fp4")  # type: ignore[arg-type]
+
+
+def test_a_state_taken_inside_does_not_change_afterwards_and_survives_being_saved_again(tiny: CausalModel) -> None:
+    taken: list[State] = []
+
+    def take(step: Step, state: Callable[[], State]) -> None:
+        if step.number == 2:
+            taken.append(state())
+
+    learner, experience = Gradient([Distill()], Settings(rate=1e-3, passes=2, batch=4)), Experience("1", EXAMPLES)
+    whole = learner.learn(tiny, experience, take)
+    again, fresh = load_model("tiny"), Gradient([Distill()], Settings(rate=1e-3, passes=2, batch=4))
+    fresh.load(taken[0])
+    assert "inside" in fresh.state()
+    log = fresh.learn(again, experience)
+    assert all(torch.equal(value, tiny.state()[name]) for name, value in again.state().items())
+    assert (log.steps, log.learned_tokens, log.loss) == (whole.steps, whole.learned_tokens, whole.loss)
+    assert "inside" not in fresh.state()
+
+
+def test_a_state_from_inside_another_experience_is_refused(tiny: CausalModel) -> None:
+    taken: list[State] = []
+    learner = Gradient([], Settings(passes=1, batch=5))
+    learner.learn(tiny, Experience("1", EXAMPLES), lambda step, state: taken.append(state()))
+    learner.load(taken[0])
+    with pytest.raises(StateError, match="inside another experience.*experience='2'"):
+        learner.learn(tiny, Experience("2", EXAMPLES[:3]))
+
+
+def test_several_processes_are_refused(tiny: CausalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SettingError, match="one process .WORLD_SIZE='2'"):
+        Gradient().learn(tiny, Experience("1", EXAMPLES))
+
+
+def test_a_launchers_accumulation_divides_nothing(tiny: CausalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    Gradient([], Settings(passes=1)).learn(tiny, Experience("1", EXAMPLES))
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    other = load_model("tiny")
+    Gradient([], Settings(passes=1)).learn(other, Experience("1", EXAMPLES))
+    assert all(torch.equal(value, tiny.state()[name]) for name, value in other.state().items())
 
 
 def test_a_state_of_other_methods_is_refused() -> None:

@@ -98,6 +98,16 @@ def test_the_fisher_squares_each_examples_gradient_not_their_mean(tiny: CausalMo
     assert not torch.allclose(next(iter(found.values())), next(iter(mean.values())) ** 2, rtol=0.1)
 
 
+@pytest.mark.parametrize("method", [EWC(strength=1e3), L2SP(strength=1e3)])
+def test_at_the_anchor_the_penalty_is_exactly_zero(tiny: CausalModel, method: Method) -> None:
+    method.end(tiny, step_for(tiny), Random(0))
+    method.begin(tiny, [])
+    for weight in tiny.trained().values():
+        weight.grad = torch.zeros_like(weight)
+    method.gradients(tiny, step_for(tiny))
+    assert all(float(w.grad.abs().max()) == 0 for w in tiny.trained().values() if w.grad is not None)
+
+
 def test_a_decay_forgets_old_fishers(tiny: CausalModel) -> None:
     whole, fading = EWC(strength=1.0), EWC(strength=1.0, decay=0.0)
     for method in (whole, fading):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from everlearn import CausalModel, DataError, Example, ModelError
+from everlearn import CausalModel, DataError, Example, ModelError, load_model
 from everlearn.models.encode import Encoder
 
 
@@ -63,9 +63,22 @@ def test_preferences_cannot_be_imitated(shared_tiny: CausalModel) -> None:
 
 
 def test_messages_need_a_chat_template() -> None:
-    from everlearn import load_model
-
     model = load_model("tiny")
     model.tokenizer.chat_template = None
     with pytest.raises(ModelError, match="no chat template"):
         model.encoder.rows([Example(messages=({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}))])
+
+
+def test_a_template_is_taken_verbatim() -> None:
+    model = load_model("tiny")
+    example = Example(messages=({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}))
+    assert (
+        model.encoder.prompts([example])[0] == model.tokenizer.apply_chat_template([{"role": "user", "content": "a"}], add_generation_prompt=True)["input_ids"]
+    )
+
+
+def test_a_template_that_refuses_is_a_data_error() -> None:
+    model = load_model("tiny")
+    model.tokenizer.chat_template = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}{{ messages[0]['content'] }}"
+    with pytest.raises(DataError, match="roles=.'system'.*no system role"):
+        model.encoder.rows([Example(messages=({"role": "system", "content": "a"}, {"role": "assistant", "content": "b"}))])

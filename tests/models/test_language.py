@@ -105,3 +105,11 @@ def test_answers_that_leave_no_room_are_refused(tiny: CausalModel) -> None:
     tiny.encoder.longest = 10
     with pytest.raises(DataError, match="answers of up to 12 tokens leave no room.*reads 10 tokens"):
         tiny.generate(QUESTIONS, 12)
+
+
+def test_without_a_start_token_every_token_of_a_text_is_scored() -> None:
+    model = load_model("tiny")
+    text = "Name the river. " * 5
+    whole = model.score([Example(text="")], [[text]])[0][0]
+    model.encoder.start = []
+    assert model.score([Example(text="")], [[text]])[0][0] == pytest.approx(whole, rel=1e-5)  # here the end of text is the start token

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
-from everlearn import Example
+import pytest
+
+from everlearn import Example, SettingError
 from everlearn.replay.buffers import Balanced, Reservoir
 
 
@@ -85,3 +87,32 @@ def test_the_newer_of_two_answers_stays() -> None:
     both = Reservoir(10)
     both.offer([old, new], Random(0))
     assert both.examples() == [new]
+
+
+def test_the_sample_stays_fair_after_supersession() -> None:
+    """A hundred of a thousand kept, 200 answers replaced, 200 more come: all that hold are kept equally often, a twelfth each."""
+    first = [Example(prompt=f"q{n}", completion=" old") for n in range(1000)]
+    second = [Example(prompt=f"q{n}", completion=" new") for n in range(200)] + [Example(prompt=f"r{n}", completion=" x") for n in range(200)]
+    groups: Counter[str] = Counter()
+    rounds = 200
+    for seed in range(rounds):
+        buffer = Reservoir(100)
+        buffer.offer(first, Random(f"{seed}a"))
+        buffer.offer(second, Random(f"{seed}b"))
+        groups.update("early" if e.completion == " old" else "newer" if e.completion == " new" else "late" for e in buffer.kept)
+    shares = {"early": groups["early"] / 800 / rounds, "newer": groups["newer"] / 200 / rounds, "late": groups["late"] / 200 / rounds}
+    assert all(abs(share - 1 / 12) < 0.012 for share in shares.values()), shares
+
+
+def test_more_sources_than_room_are_refused() -> None:
+    buffer = Balanced(3)
+    with pytest.raises(SettingError, match="balanced buffer of 3 rows cannot hold 4 sources"):
+        buffer.offer([Example(text=name, source=name) for name in "abcd"], Random(0))
+
+
+def test_an_emptied_source_gives_its_room_back() -> None:
+    buffer = Balanced(10)
+    buffer.offer(texts(10, "a"), Random(0))
+    buffer.discard({e.id for e in texts(10, "a")})
+    buffer.offer(texts(20, "b"), Random(0))
+    assert len(buffer) == 10

@@ -26,6 +26,7 @@ def compare(
     micro_tokens: Annotated[int, typer.Option(help="Padded tokens in one forward pass: less memory, same results.")] = 16_384,
     precision: Annotated[str, typer.Option(help="'no', or 'bf16' to compute in bfloat16.")] = "no",
     lora: Annotated[str, typer.Option(help="'auto' (adapters of rank 16 from half a billion parameters on), 'off', or a rank.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="Of the weights in memory: float32, bfloat16, or auto (the file's own).")] = "float32",
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; by default the accelerator, if there is one.")] = None,
     valid: Annotated[bool, typer.Option("--valid", help="Test on the validation rows, to choose settings.")] = False,
 ) -> None:
@@ -35,10 +36,10 @@ def compare(
     from everlearn.cli.progress import bar
     from everlearn.comparison import compare as run
     from everlearn.learn.settings import Settings
-    from everlearn.models.load import parse_lora
+    from everlearn.models.load import parse_dtype, parse_lora
 
     settings = Settings(rate, passes, batch, schedule, warmup, weight_decay, clip, micro_tokens, precision)  # type: ignore[arg-type]
     with bar() as progress:
-        results = run(stream, model, methods, seeds, out, settings, parse_lora(lora), valid, device, progress)
+        results = run(stream, model, methods, seeds, out, settings, parse_lora(lora), valid, parse_dtype(dtype), device, progress)
     Console().print(results.table())
     Console().print(f"Written to {out / 'results.json'}; the same command again goes on from there.", soft_wrap=True)

@@ -12,7 +12,9 @@ from torch import Tensor
 
 
 class PeakMemory:
-    """Within it, watches the memory this process uses: on the accelerator if there is one, else resident, every 20 ms.
+    """Within it, watches the memory this process uses: on the accelerator if it has one in use, else resident, every 20 ms.
+
+    Resident memory includes what was left from before.
 
     >>> with PeakMemory() as memory:
     ...     kept = bytearray(1_000_000)
@@ -42,7 +44,8 @@ class PeakMemory:
             self._look()
 
     def _look(self) -> None:
-        self.bytes = max(self.bytes, torch.cuda.max_memory_allocated() if torch.cuda.is_available() else self._process.memory_info().rss)
+        on_device = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+        self.bytes = max(self.bytes, on_device or self._process.memory_info().rss)
 
 
 def state_bytes(state: object) -> int:

@@ -17,13 +17,15 @@ SPARE_TOKENS = 8  # an answer may be this much longer than the longest right one
 class Task:
     """Test examples of one name and the kind of score they get.
 
-    learned: the first experience (1-based) with training rows of this task, 0 if there is none.   chance: the score of a guess.
+    learned: the first experience (1-based) with training rows of this task, 0 if there is none.   since: the first with its training or
+    test rows; from there on an old answer is stale.   chance: the score of a guess.
     """
 
     name: str
     examples: tuple[Example, ...]
     score: Score
     learned: int = 0
+    since: int = 1
     chance: float | None = None
 
 
@@ -49,16 +51,18 @@ def tasks_of(experiences: Sequence[Experience], only: str = "tests") -> list[Tas
         for example in experience.train:
             taught.setdefault(example.task or "", number)
     rows: dict[str, dict[str, Example]] = {}
+    since: dict[str, int] = {}
     scores: dict[str, Score] = {}
     chance: dict[str, float] = {}
-    for experience in experiences:
+    for number, experience in enumerate(experiences, 1):
         for task, examples in (experience.tests if only == "tests" else experience.valid).items():
             rows.setdefault(task, {}).update({e.id: e for e in examples})
+            since.setdefault(task, taught.get(task, number))
             if task not in experience.scores:
                 raise DataError(f"a task has no score (task={task!r}, experience={experience.name!r}). Name one of {', '.join(SCORERS)} for it.")
             scores[task] = experience.scores[task]
             chance |= {task: experience.chance[task]} if task in experience.chance else {}
-    tasks = [Task(name, tuple(of.values()), scores[name], taught.get(name, 0), chance.get(name)) for name, of in rows.items()]
+    tasks = [Task(name, tuple(of.values()), scores[name], taught.get(name, 0), since[name], chance.get(name)) for name, of in rows.items()]
     for found in tasks:
         _checked(found)
     return tasks
@@ -70,6 +74,10 @@ def _checked(task: Task) -> None:
     for example in task.examples:
         if task.score != "loss" and right(example) is None:
             raise DataError(f"a test row has no answer (task={task.name!r}, score={task.score!r}, id={example.id!r}). Give a completion, or score it by loss.")
+        if task.score == "exact" and "\n" in (right(example) or "").rstrip():
+            raise DataError(
+                f"an exact answer ends at a line break, so this one can never be given (task={task.name!r}, id={example.id!r}). Score it by loss or choice."
+            )
         if task.score == "choice" and (len(example.choices) < 2 or right(example) not in example.choices or not all(example.choices)):
             raise DataError(
                 f"a test row's choices must be two or more with the completion among them (task={task.name!r}, id={example.id!r}, choices={example.choices!r})."
@@ -81,6 +89,13 @@ def right(example: Example) -> str | None:
     return example.messages[-1]["content"] if example.messages else example.completion
 
 
+def asked(example: Example) -> Example:
+    """What the model under test is shown: the prompt alone, or the conversation before its last turn; no answer, task, id or source."""
+    if example.messages:
+        return Example(messages=(*example.messages[:-1], {"role": "assistant", "content": ""}))
+    return Example(prompt=example.prompt, completion="") if example.text is None else Example(text="")
+
+
 def answers(model: LanguageModel, task: Task) -> list[Answer]:
     """One Answer an example, in order; the model stays as it was."""
     return SCORERS[task.score](model, task.examples)
@@ -89,14 +104,14 @@ def answers(model: LanguageModel, task: Task) -> list[Answer]:
 def _exact(model: LanguageModel, examples: Sequence[Example]) -> list[Answer]:
     """1 where the greedy answer is the right one, white space collapsed and case kept."""
     longest = max(map(len, model.encoder.tokens([right(e) or "" for e in examples])))
-    said = model.generate(examples, longest + SPARE_TOKENS)
+    said = model.generate([asked(e) for e in examples], longest + SPARE_TOKENS)
     return [Answer(float(same(text, right(e))), text, same(text, e.old_completion)) for e, text in zip(examples, said, strict=True)]
 
 
 def _choice(model: LanguageModel, examples: Sequence[Example]) -> list[Answer]:
     """1 where the right choice is the likeliest per UTF-8 byte."""
     found = []
-    for example, nats in zip(examples, model.score(examples, [e.choices for e in examples]), strict=True):
+    for example, nats in zip(examples, model.score([asked(e) for e in examples], [e.choices for e in examples]), strict=True):
         best = max(zip(nats, example.choices, strict=True), key=lambda pair: pair[0] / size(pair[1]))[1]
         found.append(Answer(float(best == right(example)), best, best == example.old_completion))
     return found
@@ -105,7 +120,7 @@ def _choice(model: LanguageModel, examples: Sequence[Example]) -> list[Answer]:
 def _loss(model: LanguageModel, examples: Sequence[Example]) -> list[Answer]:
     """exp(-nats per UTF-8 byte) of the text, or of the completion after its prompt."""
     texts = [right(e) or e.text or "" for e in examples]
-    nats = model.score(examples, [[text] for text in texts])
+    nats = model.score([asked(e) for e in examples], [[text] for text in texts])
     return [Answer(math.exp(value / size(text)), "", False) for (value,), text in zip(nats, texts, strict=True)]
 
 
@@ -130,7 +145,7 @@ def cell(task: Task, given: Iterable[Answer], experience: int) -> tuple[float | 
     """(score, staleness) of a task after an experience (0: before the stream); None where no row counts.
 
     The score is the mean over rows whose `until` has not come. Staleness is the share of outdated answers among the rows that could
-    show one: those past their `until` (stale if they still get their completion) and, from `learned` on, those with an `old_completion`.
+    show one: those past their `until` (stale if they still get their completion) and, from `since` on, those with an `old_completion`.
     """
     values, stale = [], []
     for example, answer in zip(task.examples, given, strict=True):
@@ -138,6 +153,6 @@ def cell(task: Task, given: Iterable[Answer], experience: int) -> tuple[float | 
             stale.append(answer.value == 1 and task.score != "loss")
         else:
             values.append(answer.value)
-            if example.old_completion is not None and experience >= max(task.learned, 1):
+            if example.old_completion is not None and experience >= task.since:
                 stale.append(answer.old)
     return (sum(values) / len(values) if values else None, sum(stale) / len(stale) if stale else None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
 from random import Random
@@ -12,10 +13,11 @@ from time import perf_counter
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor
 from torch.optim import Optimizer
 
-from everlearn.errors import StateError
+from everlearn.errors import SettingError, StateError
 from everlearn.learn.objectives import Objective
 from everlearn.learn.plan import Plan
 from everlearn.learn.settings import Settings
@@ -46,6 +48,16 @@ class FitLog:
     rehearsed: frozenset[str]
 
 
+@dataclass(slots=True)
+class Course:
+    """How far the loop has come: steps done, each step's loss, learned tokens, and the seconds before a resume."""
+
+    done: int = 0
+    losses: list[Tensor] = field(default_factory=list)
+    learned_tokens: int = 0
+    seconds: float = 0.0
+
+
 def fit(
     model: CausalModel,
     rows: Sequence[Row],
@@ -62,14 +74,14 @@ def fit(
     Every loss term is a sum of values over a count: both are added up over the step's micro-batches and divided once. The number of steps
     depends on the new rows alone. key: of all random draws; the same key draws the same.   resume: a state that `checkpoint` was offered.
     """
-    started, accelerator = perf_counter(), accelerator_for(settings)
+    started, accelerator = perf_counter(), accelerator_for(model, settings)
     gradient = partial(objective_gradient, model, objective=objective, settings=settings)
-    plan, done = _resumed(model, optimizer, resume) if resume else (_planned(model, rows, methods, settings, key), 0)
+    plan, so_far = _resumed(model, optimizer, resume) if resume else (_planned(model, rows, methods, settings, key), Course())
     terms: list[Objective | Method] = [objective, *(m for m in methods if overrides(m, "loss"))]
-    in_order, losses, learned_tokens = sorted(methods, key=lambda m: STAGES.index(m.stage)), list[Tensor](), 0
+    in_order = sorted(methods, key=lambda m: STAGES.index(m.stage))
     model.module.train()
-    step = Step(done, plan.total, settings.rate, plan.new, gradient, optimizer)
-    for number in range(done + 1, plan.total + 1):
+    step = Step(so_far.done, plan.total, settings.rate, plan.new, gradient, optimizer)
+    for number in range(so_far.done + 1, plan.total + 1):
         step = Step(number, plan.total, settings.rate * settings.factor(number, plan.total), plan.step(number), gradient, optimizer)
         step.rate *= prod(m.rate(step) for m in methods)
         drawn = [row for place, m in enumerate(methods) for row in m.draw(model, step, _random(key, place, m, f"draw{number}"))]
@@ -77,13 +89,13 @@ def fit(
         batches = [model.batch(part) for part in by_length(step.rows, settings.micro_tokens)]
         counts = [[term.count(batch) for batch in batches] for term in terms]
         optimizer.zero_grad(set_to_none=True)
-        losses.append(torch.zeros((), device=model.device))
+        so_far.losses.append(torch.zeros((), device=model.device))
         for place, batch in enumerate(batches):
             with accelerator.autocast():
                 out = model.logits(batch)
             parts = [term.loss(model, batch, out).sum() / sum(of) for term, of in zip(terms, counts, strict=True) if of[place]]
             accelerator.backward(torch.stack(parts).sum())
-            losses[-1] += parts[0].detach()
+            so_far.losses[-1] += parts[0].detach()
             for m in methods:
                 m.observe(model, batch, replace(out, logits=out.logits.detach()))
         for m in in_order:
@@ -95,20 +107,26 @@ def fit(
         _at_rate(optimizer, step.rate).step()
         for m in methods:
             m.stepped(model, step)
-        learned_tokens += int(sum(counts[0]))
+        so_far.done, so_far.learned_tokens = number, so_far.learned_tokens + int(sum(counts[0]))
         if checkpoint is not None:
-            checkpoint(step, partial(_state, model, optimizer, plan, number))
+            checkpoint(step, partial(_state, model, optimizer, plan, so_far, perf_counter() - started))
     ending = perf_counter()
     for place, m in enumerate(methods):
         m.end(model, replace(step, rows=plan.new), _random(key, place, m, "end"))
     now = perf_counter()
-    return FitLog(plan.total - done, learned_tokens, _last_tenth(losses), now - started, now - ending, plan.rehearsed)
+    return FitLog(plan.total, so_far.learned_tokens, _last_tenth(so_far.losses), so_far.seconds + now - started, now - ending, plan.rehearsed)
 
 
-def accelerator_for(settings: Settings) -> Accelerator:
-    """An Accelerator of the wanted precision, also where one of another precision was made before in this process."""
-    AcceleratorState._reset_state()
-    return Accelerator(mixed_precision=settings.precision)
+def accelerator_for(model: CausalModel, settings: Settings) -> Accelerator:
+    """An Accelerator of the wanted precision and the model's device, also where another was made before in this process.
+
+    Only the loop divides: whatever a launcher configured, it accumulates nothing.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise SettingError(f"this version learns in one process (WORLD_SIZE={os.environ['WORLD_SIZE']!r}). Start it without a launcher.")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    once = GradientAccumulationPlugin(num_steps=1)
+    return Accelerator(mixed_precision=settings.precision, cpu=model.device.type == "cpu", gradient_accumulation_plugin=once)
 
 
 def objective_gradient(model: CausalModel, rows: Sequence[Row], objective: Objective, settings: Settings) -> dict[str, Tensor]:
@@ -146,21 +164,25 @@ def _planned(model: CausalModel, rows: Sequence[Row], methods: Sequence[Method],
     return Plan(mixed, list(rows), settings.steps(len(rows)))
 
 
-def _state(model: CausalModel, optimizer: Optimizer, plan: Plan, done: int) -> State:
-    moments = {str(place): dict(kept) for place, kept in optimizer.state_dict()["state"].items()}
-    return {"done": done, "plan": plan.state(), "weights": model.state(), "optimizer": moments, "torch_random": torch.get_rng_state()}
+def _state(model: CausalModel, optimizer: Optimizer, plan: Plan, so_far: Course, seconds: float) -> State:
+    moments = {str(place): {name: value.clone() for name, value in kept.items()} for place, kept in optimizer.state_dict()["state"].items()}
+    course = {"done": so_far.done, "learned_tokens": so_far.learned_tokens, "seconds": so_far.seconds + seconds, "losses": torch.stack(so_far.losses)}
+    random = {"cpu": torch.get_rng_state()} | ({"cuda": torch.cuda.get_rng_state(model.device)} if model.device.type == "cuda" else {})
+    return {"course": course, "plan": plan.state(), "weights": model.state(), "optimizer": moments, "random": random}
 
 
-def _resumed(model: CausalModel, optimizer: Optimizer, state: Mapping[str, object]) -> tuple[Plan, int]:
-    """The plan of a saved state and how many of its steps are done; weights, optimizer and random state are put back."""
-    weights, moments, random = state["weights"], state["optimizer"], state["torch_random"]
-    if not (isinstance(weights, dict) and isinstance(moments, dict) and isinstance(random, Tensor)):
-        raise StateError(f"the saved state lacks weights, optimizer or torch_random (keys={sorted(state)[:6]!r}). Give what the checkpoint was offered.")
+def _resumed(model: CausalModel, optimizer: Optimizer, state: Mapping[str, object]) -> tuple[Plan, Course]:
+    """The plan of a saved state and how far it had come; weights, optimizer and random state are put back."""
+    course, weights, moments, random = (state.get(name) for name in ("course", "weights", "optimizer", "random"))
+    if not (isinstance(course, dict) and isinstance(weights, dict) and isinstance(moments, dict) and isinstance(random, dict)):
+        raise StateError(f"this is no state of a run inside an experience (keys={sorted(state)[:6]!r}). Give what the checkpoint was offered.")
     model.load(weights)
     kept = {int(place): {name: value.clone() for name, value in moment.items()} for place, moment in moments.items()}
     optimizer.load_state_dict({"state": kept, "param_groups": optimizer.state_dict()["param_groups"]})
-    torch.set_rng_state(random)
-    return Plan.load(model.encoder, state)
+    torch.set_rng_state(random["cpu"].cpu())
+    if model.device.type == "cuda" and "cuda" in random:
+        torch.cuda.set_rng_state(random["cuda"].cpu(), model.device)
+    return Plan.load(model.encoder, state), Course(course["done"], list(course["losses"].clone()), course["learned_tokens"], course["seconds"])
 
 
 def _last_tenth(losses: Sequence[Tensor]) -> float:

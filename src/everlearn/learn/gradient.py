@@ -12,9 +12,11 @@ from everlearn.errors import DataError, ModelError, StateError
 from everlearn.learn.base import LearnLog
 from everlearn.learn.fit import Checkpoint, fit, objective_gradient
 from everlearn.learn.objectives import Objective, Supervised
+from everlearn.learn.plan import Plan
 from everlearn.learn.settings import Settings
 from everlearn.methods.base import Method, State, Step
 from everlearn.models.language import CausalModel
+from everlearn.models.state import on_device
 from everlearn.types import Example, Experience
 
 
@@ -30,8 +32,10 @@ class Gradient:
         self.objective, self.seed = objective or Supervised(), seed
         self.learned = 0
         self._inside: State | None = None
+        self._device = torch.device("cpu")
 
     def prepare(self, model: CausalModel) -> CausalModel:
+        self._device = model.device
         for method in self.methods:
             method.prepare(model)
         return model
@@ -53,6 +57,8 @@ class Gradient:
         torch.manual_seed(int.from_bytes(Random(f"{self.seed}/{self.learned}/torch").randbytes(4)))
         optimizer = torch.optim.AdamW(model.trained().values(), lr=self.settings.rate, weight_decay=self.settings.weight_decay, fused=True)
         inside, self._inside = self._inside, None
+        if inside and Plan.load(model.encoder, inside).new_ids != [row.id for row in rows]:
+            raise StateError(f"the saved state is inside another experience than this one (experience={experience.name!r}). Give the one it was saved in.")
         log = fit(model, rows, self.objective, self.methods, optimizer, self.settings, f"{self.seed}/{self.learned}", inside, self._around(checkpoint))
         if not isfinite(log.loss):
             raise ModelError(
@@ -62,9 +68,11 @@ class Gradient:
         return LearnLog(log.steps, log.learned_tokens, log.loss, log.seconds, log.end_seconds, log.rehearsed, short)
 
     def state(self) -> State:
-        return {"learned": self.learned, "methods": {str(place): method.state() for place, method in enumerate(self.methods)}}
+        state: State = {"learned": self.learned, "methods": {str(place): method.state() for place, method in enumerate(self.methods)}}
+        return state | ({"inside": self._inside} if self._inside else {})
 
     def load(self, state: State) -> None:
+        state = on_device(state, self._device)
         methods, learned = state.get("methods"), state.get("learned")
         if not isinstance(methods, dict) or not isinstance(learned, int) or len(methods) != len(self.methods):
             raise StateError(

@@ -24,6 +24,11 @@ class Plan:
         return self.rows[(number - 1) * len(self.rows) // self.total : number * len(self.rows) // self.total]
 
     @property
+    def new_ids(self) -> list[str]:
+        """Ids of the experience's own rows, in the order they came."""
+        return [row.id for row in self.new]
+
+    @property
     def rehearsed(self) -> frozenset[str]:
         """Ids of the examples that come from memory."""
         return frozenset(row.id for row in self.rows if row.from_memory)
@@ -35,12 +40,12 @@ class Plan:
         return {"examples": examples, "order": order, "new": [row.id for row in self.new], "total": self.total}
 
     @classmethod
-    def load(cls, encoder: Encoder, state: Mapping[str, object]) -> tuple[Plan, int]:
-        """The plan of a saved state, and how many of its steps are done."""
-        saved, done = state.get("plan"), state.get("done")
-        if not isinstance(saved, dict) or not isinstance(done, int):
-            raise StateError(f"this is no state of a run inside an experience (keys={sorted(state)[:5]!r}). Give what the checkpoint was offered.")
+    def load(cls, encoder: Encoder, state: Mapping[str, object]) -> Plan:
+        """The plan of a saved state."""
+        saved = state.get("plan")
+        if not isinstance(saved, dict):
+            raise StateError(f"the saved state has no plan (keys={sorted(state)[:5]!r}). Give what the checkpoint was offered.")
         examples = {key: Example.from_json(row) for key, row in saved["examples"].items()}
         fresh = dict(zip(examples, encoder.rows(examples.values()), strict=True))
         rows = [Row(examples[key], fresh[key].tokens, fresh[key].learned, memory, weight) for key, memory, weight in saved["order"]]
-        return cls(rows, [fresh[key] for key in saved["new"]], int(saved["total"])), done
+        return cls(rows, [fresh[key] for key in saved["new"]], int(saved["total"]))

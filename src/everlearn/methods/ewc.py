@@ -19,8 +19,8 @@ class EWC(Method):
 
     Adds 1/2 * strength * sum_t sum_i F_t,i (theta_i - theta*_t,i)^2, with F the mean squared gradient per example (diagonal Fisher, empirical
     labels). Kirkpatrick et al. 2017, arXiv:1612.00796. Differs: the sum over past experiences is kept in closed form as one pair
-    (F, b): F <- decay F + F_t, b <- decay b + F_t theta_t, gradient strength (F theta - b), so cost and memory do not grow
-    (decay < 1: the online form, Schwarz et al. 2018, arXiv:1805.06370).
+    (F, a): F <- decay F + F_t, a <- a + F_t / F (theta_t - a), gradient strength F (theta - a), so cost and memory do not grow and the
+    penalty is exactly 0 at the anchor (decay < 1: the online form, Schwarz et al. 2018, arXiv:1805.06370).
 
     strength: lambda in the paper, >= 0; 0 is exactly plain training.   decay: weight of the old F at each new experience, in [0, 1].
     samples: examples a Fisher is measured on, >= 1, drawn from the experience's rows.   normalise: scale each
@@ -39,14 +39,13 @@ class EWC(Method):
         at_least("ewc samples", samples, 1)
         self.strength, self.decay, self.samples, self.normalise = strength, decay, samples, normalise
         self.fisher: dict[str, Tensor] = {}
-        self.pull: dict[str, Tensor] = {}
+        self.anchor: dict[str, Tensor] = {}
 
     def gradients(self, model: CausalModel, step: Step) -> None:
         if self.strength and self.fisher:
             weights, gradients, fishers = learned_pairs(model, self.fisher)
-            _, _, pulls = learned_pairs(model, self.pull)
-            torch._foreach_addcmul_(gradients, fishers, weights, value=self.strength)
-            torch._foreach_add_(gradients, pulls, alpha=-self.strength)
+            _, _, anchors = learned_pairs(model, self.anchor)
+            torch._foreach_addcmul_(gradients, fishers, torch._foreach_sub(weights, anchors), value=self.strength)
 
     def end(self, model: CausalModel, step: Step, random: Random) -> None:
         if not step.rows or not self.strength:
@@ -55,15 +54,15 @@ class EWC(Method):
         if self.normalise:
             fresh = {name: value / value.mean().clamp_min(1e-30) for name, value in fresh.items()}
         for name, weight in model.trained().items():
-            old, pull = (kept.get(name, torch.zeros_like(weight)) for kept in (self.fisher, self.pull))
-            self.fisher[name] = self.decay * old + fresh[name]
-            self.pull[name] = self.decay * pull + fresh[name] * weight.detach()
+            here, old = weight.detach(), self.anchor.get(name, weight.detach())
+            self.fisher[name] = self.decay * self.fisher.get(name, torch.zeros_like(here)) + fresh[name]
+            self.anchor[name] = old + fresh[name] / self.fisher[name].clamp_min(1e-30) * (here - old)
 
     def state(self) -> State:
-        return {"fisher": dict(self.fisher), "pull": dict(self.pull)}
+        return {"fisher": dict(self.fisher), "anchor": dict(self.anchor)}
 
     def load(self, state: State) -> None:
-        self.fisher, self.pull = tensors_of(state, "fisher"), tensors_of(state, "pull")
+        self.fisher, self.anchor = tensors_of(state, "fisher"), tensors_of(state, "anchor")
 
 
 def fisher_per_example(model: CausalModel, rows: Sequence[Row], step: Step) -> dict[str, Tensor]:

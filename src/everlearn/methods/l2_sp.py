@@ -37,8 +37,7 @@ class L2SP(Method):
     def gradients(self, model: CausalModel, step: Step) -> None:
         if self.strength and not self.decoupled:
             weights, gradients, anchors = learned_pairs(model, self.anchor)
-            torch._foreach_add_(gradients, weights, alpha=self.strength)
-            torch._foreach_add_(gradients, anchors, alpha=-self.strength)
+            torch._foreach_add_(gradients, torch._foreach_sub(weights, anchors), alpha=self.strength)
 
     def stepped(self, model: CausalModel, step: Step) -> None:
         if self.strength and self.decoupled:

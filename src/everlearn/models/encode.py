@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from jinja2 import TemplateError
+
 from everlearn.errors import DataError, ModelError
 from everlearn.types import Example, Message, Row
 
@@ -18,7 +20,7 @@ class Encoder:
     """Turns Examples into Rows with one tokenizer.
 
     text: every token is learned, and the end. prompt + completion: the completion and the end. messages: every assistant turn with its
-    closing, by the chat template. A row begins with the tokenizer's start token, where it has one. What is longer than `longest`
+    closing, by the chat template, verbatim. Other rows begin with the tokenizer's start token, where it has one. What is longer than `longest`
     tokens loses the start of its prompt first, then its end; `cut` counts such rows.
     """
 
@@ -36,13 +38,8 @@ class Encoder:
 
     def prompts(self, examples: Sequence[Example]) -> list[list[int]]:
         """The tokens after which the model is to answer: those of the prompt, or of the conversation before its last turn."""
-        texts = []
-        for example in examples:
-            if example.messages is not None:
-                texts.append(self._chat(example.messages[:-1], ask=True))
-            else:
-                texts.append(example.prompt or "")
-        return [self._started(tokens) for tokens in self.tokens(texts)]
+        texts = [self._chat(e.messages[:-1], ask=True) if e.messages is not None else e.prompt or "" for e in examples]
+        return [tokens if e.messages is not None else self._started(tokens) for e, tokens in zip(examples, self.tokens(texts), strict=True)]
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Plain token ids, no special ones added."""
@@ -81,14 +78,18 @@ class Encoder:
     def _chat(self, messages: Sequence[Message], ask: bool = False) -> str:
         if self.tokenizer.chat_template is None:
             raise ModelError("the tokenizer has no chat template, so `messages` cannot be encoded. Use prompt + completion, or set tokenizer.chat_template.")
-        return str(self.tokenizer.apply_chat_template([dict(m) for m in messages], tokenize=False, add_generation_prompt=ask))
+        try:
+            return str(self.tokenizer.apply_chat_template([dict(m) for m in messages], tokenize=False, add_generation_prompt=ask))
+        except (TemplateError, ValueError) as problem:
+            roles = [message["role"] for message in messages]
+            raise DataError(f"the chat template refuses a conversation (roles={roles!r}): {problem}. Reorder its turns.") from problem
 
     def _encoded(self, rows: list[list[Piece]]) -> list[list[tuple[list[int], bool]]]:
         flat = iter(self.tokens([text for pieces in rows for text, _ in pieces]))
         return [[(next(flat), learned) for _, learned in pieces] for pieces in rows]
 
     def _row(self, example: Example, pieces: list[tuple[list[int], bool]], from_memory: bool) -> Row:
-        tokens = self._started(pieces[0][0])
+        tokens = self._started(pieces[0][0]) if example.messages is None else pieces[0][0]
         learned = list(range(len(tokens) - len(pieces[0][0]), len(tokens))) if pieces[0][1] else []
         for ids, learn in pieces[1:]:
             learned += range(len(tokens), len(tokens) + len(ids)) if learn else ()

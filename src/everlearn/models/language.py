@@ -56,7 +56,7 @@ class CausalModel:
         if module.config.is_encoder_decoder or not isinstance(head, nn.Module):
             raise ModelError(f"{name or type(module).__name__} is no causal language model with an output head. Give a decoder-only model.")
         self._head = head
-        self._stops: Tensor | None = None
+        self._stops: list[bool] = []
 
     @property
     def device(self) -> torch.device:
@@ -118,9 +118,9 @@ class CausalModel:
             out = self.module(**inputs)
         finally:
             handle.remove()
-        return out.logits[0], out.past_key_values
+        return out.logits[0], out.get("past_key_values")
 
-    def _prefill(self, prompts: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor, DynamicCache | None]:
+    def _prefill(self, prompts: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor, DynamicCache]:
         """Prompts padded on the left: next-token logits (B, V), mask (B, T), cache."""
         width = max(len(tokens) for tokens in prompts)
         tokens = torch.tensor([(self.pad,) * (width - len(t)) + t for t in prompts], device=self.device)
@@ -128,44 +128,49 @@ class CausalModel:
         last = torch.arange(1, len(prompts) + 1, device=self.device) * width - 1
         positions = (mask.cumsum(1) - 1).clamp_min(0)
         logits, cache = self._forward(last, input_ids=tokens, attention_mask=mask, position_ids=positions, use_cache=True)
+        if cache is None:
+            raise ModelError(f"{self.name or 'the model'} keeps no cache, so it cannot answer here. Give an attention model with past_key_values.")
         return logits, mask, cache
 
     def _greedy(self, prompts: Sequence[tuple[int, ...]], limit: int) -> list[list[int]]:
         """The most likely next token, again and again; what has ended leaves the batch once half of it has."""
         logits, mask, cache = self._prefill(prompts)
         said: list[list[int]] = [[] for _ in prompts]
+        over = [False] * len(prompts)
         going = torch.arange(len(prompts), device=self.device)
         stops = self._stop_tokens()
         for count in range(limit):
             token = logits.argmax(1)
             for row, value in zip(going.tolist(), token.tolist(), strict=True):
                 said[row].append(value)
-            ended = torch.tensor([any(stops[t] for t in said[row]) for row in going.tolist()], device=self.device)
+                over[row] = over[row] or stops[value]
+            ended = torch.tensor([over[row] for row in going.tolist()], device=self.device)
             if bool(ended.all()) or count + 1 == limit:
                 break
-            if cache is not None and int(ended.sum()) * 2 > len(going):
+            if int(ended.sum()) * 2 > len(going):
                 alive = (~ended).nonzero()[:, 0]
                 cache.batch_select_indices(alive)
                 going, token, mask = going[alive], token[alive], mask[alive]
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
             every, positions = torch.arange(len(mask), device=self.device), mask.sum(1, keepdim=True) - 1
-            logits, cache = self._forward(every, input_ids=token[:, None], attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True)
+            logits, _ = self._forward(every, input_ids=token[:, None], attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True)
         return [tokens[: next((i for i, t in enumerate(tokens) if t == self.encoder.end), len(tokens))] for tokens in said]
 
     def _stop_tokens(self) -> list[bool]:
         """By token id: does an answer end with it (end of text, or a token with a line break in it)."""
-        if self._stops is None:
+        if not self._stops:
             size = int(self.module.config.vocab_size)
             texts = self.tokenizer.batch_decode([[token] for token in range(min(size, len(self.tokenizer)))])
-            self._stops = torch.tensor([("\n" in text) for text in texts] + [False] * (size - len(texts)))
+            self._stops = [("\n" in text) for text in texts] + [False] * (size - len(texts))
             self._stops[self.encoder.end] = True
-        return [bool(stop) for stop in self._stops.tolist()]
+        return self._stops
 
     def _score_whole(self, prompts: Sequence[Example], continuations: Sequence[str]) -> list[float]:
         """One continuation a prompt: a plain forward pass; text longer than the model's reach goes in windows."""
         rows: list[Row] = []
         owner: list[int] = []
         for number, (prompt, tokens) in enumerate(zip(self.encoder.prompts(prompts), self.encoder.tokens(continuations), strict=True)):
+            prompt = prompt or [self.encoder.end]  # without a start token the end of the text before is the context of the first
             room = self.encoder.longest - len(prompt)
             if prompts[number].text is None and len(tokens) > room:
                 prompt, room = self._room_for(prompts[number], prompt, len(tokens))
@@ -217,8 +222,6 @@ class CausalModel:
         width = max(len(option) for option in every) - 1
         if width == 0:
             return [float(value) for value in nats.tolist()]
-        if cache is None:
-            raise ModelError("this architecture keeps no cache, so choices cannot share their prompt (past_key_values=None). Use a model with a cache.")
         cache.batch_select_indices(owner)
         tokens = torch.tensor([option[:-1] + (self.pad,) * (width + 1 - len(option)) for option in every], device=self.device)
         at = torch.tensor([i * width + p for i, option in enumerate(every) for p in range(len(option) - 1)], dtype=torch.long, device=self.device)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast, get_args
 
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
@@ -18,6 +18,7 @@ from transformers.utils import logging
 from everlearn.errors import ModelError, SettingError
 from everlearn.models.language import CausalModel
 
+Dtype = Literal["float32", "bfloat16", "auto"]
 LARGE = 500_000_000  # parameters from which on AdamW on all weights is too much for most machines
 WANTED = "Give 'tiny', a folder with config.json, tokenizer and *.safetensors, or a hub id such as 'org/name'."
 TINY = Path(__file__).parent / "tiny"
@@ -48,10 +49,21 @@ def parse_lora(text: str) -> Lora | Literal["auto"] | None:
     return Lora(int(text))
 
 
+def parse_dtype(text: str) -> Dtype:
+    """The type of weights in memory, as the command line takes it.
+
+    >>> parse_dtype("auto")
+    'auto'
+    """
+    if text not in get_args(Dtype):
+        raise SettingError(f"dtype must be one of {', '.join(get_args(Dtype))}, got {text!r}.")
+    return cast(Dtype, text)
+
+
 def load_model(
     name: str | Path = "tiny",
     lora: Lora | Literal["auto"] | None = "auto",
-    dtype: Literal["float32", "bfloat16", "auto"] = "float32",
+    dtype: Dtype = "float32",
     device: str | None = None,
 ) -> CausalModel:
     """The causal language model `name`: "tiny" (ships with everlearn), a local folder, or a hub id.

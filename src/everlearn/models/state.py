@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from everlearn.errors import StateError
@@ -18,37 +21,56 @@ TENSOR = "\0tensor"  # stands in the JSON where a tensor of the other file belon
 
 
 def save_state(state: Mapping[str, object], folder: str | Path) -> None:
-    """Write a nested state to `folder`: tensors.safetensors first, state.json last, each aside and then renamed.
+    """Write a nested state to `folder`, whole or not at all: a tensor file named by its hash, then state.json that names it.
 
-    Raises StateError for what is neither a tensor nor JSON, with its place.
+    A crash at any moment leaves the state that was there. Raises StateError for what is neither a tensor nor JSON, with its place.
     """
     place, tensors = Path(folder), dict[str, Tensor]()
     place.mkdir(parents=True, exist_ok=True)
     plain = _without_tensors(state, "", tensors)
+    data = save({name: value.contiguous() for name, value in tensors.items()})
+    name = f"tensors-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
     try:
-        text = json.dumps(plain, ensure_ascii=False)
+        text = json.dumps({"tensors": name, "state": plain}, ensure_ascii=False)
     except (TypeError, ValueError) as problem:
         raise StateError(f"a state may hold tensors and JSON alone: {problem}. Turn it into one of them.") from problem
-    save_file({name: value.contiguous().clone() for name, value in tensors.items()}, place / "tensors.writing")
-    os.replace(place / "tensors.writing", place / "tensors.safetensors")
-    with (place / "state.writing").open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(place / "state.writing", place / "state.json")
+    _write(place / name, data)
+    _write(place / "state.json", text.encode())
+    for other in place.glob("tensors-*.safetensors"):
+        if other.name != name:
+            other.unlink()
 
 
 def load_state(folder: str | Path) -> State:
-    """The state that `save_state` wrote. Raises StateError if there is none."""
+    """The state that `save_state` wrote. Raises StateError if there is none, or a broken one."""
     place = Path(folder)
     try:
-        plain, tensors = json.loads((place / "state.json").read_text(encoding="utf-8")), load_file(place / "tensors.safetensors")
-    except OSError as problem:
+        saved = json.loads((place / "state.json").read_text(encoding="utf-8"))
+        tensors = load_file(place / saved["tensors"])
+        return {key: _with_tensors(value, f"/{_safe(key)}", tensors) for key, value in saved["state"].items()}
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as problem:
         raise StateError(f"there is no whole state here (folder={str(folder)!r}): {problem}. Give a folder that save_state wrote.") from problem
-    state = _with_tensors(plain, "", tensors)
-    if not isinstance(state, dict):
-        raise StateError(f"the state is not an object (folder={str(folder)!r}). Give a folder that save_state wrote.")
-    return state
+
+
+def on_device(value: State, device: torch.device) -> State:
+    """The state with its tensors on this device."""
+
+    def moved(part: object) -> object:
+        if isinstance(part, Tensor):
+            return part.to(device)
+        return {key: moved(inner) for key, inner in part.items()} if isinstance(part, dict) else part
+
+    return {key: moved(part) for key, part in value.items()}
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Aside, flush, rename."""
+    aside = path.with_name(f".{path.name}.writing")
+    with aside.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
 
 
 def _without_tensors(value: object, place: str, found: dict[str, Tensor]) -> object:
@@ -72,12 +94,3 @@ def _with_tensors(value: Any, place: str, tensors: Mapping[str, Tensor]) -> obje
 
 def _safe(key: str) -> str:
     return key.replace("~", "~0").replace("/", "~1")
-
-
-def tensors_in(value: object) -> Iterator[Tensor]:
-    """Every tensor of a nested state."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from tensors_in(part)

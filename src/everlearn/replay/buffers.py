@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from everlearn.errors import SettingError
 from everlearn.types import Example, superseded
 
 Json = dict[str, Any]
@@ -14,10 +15,13 @@ Json = dict[str, Any]
 
 @dataclass(slots=True)
 class Reservoir:
-    """A uniform sample of everything offered, at most `capacity` (Vitter 1985, algorithm R); None keeps everything.
+    """A uniform sample of everything offered that still holds, at most `capacity`; None keeps everything.
 
-    Each of n distinct examples offered is kept with probability capacity / n, early or late. An example already held is not taken
-    twice. A newer example with the same question and another answer supersedes the older.
+    Vitter 1985, algorithm R; after deletions random pairing (Gemulla, Lehner, Haas 2006), so that early and late examples stay equally
+    likely. An example already held is not taken twice. A newer example with the same question and another answer supersedes the older.
+
+    seen: how many of the examples offered still hold, those not kept estimated.   vacant, missed: deletions not yet made up for, in the
+    sample and (estimated) outside it.
 
     >>> buffer = Reservoir(2)
     >>> buffer.offer([Example(text=word) for word in ("a", "b", "c")], Random(0))
@@ -28,6 +32,8 @@ class Reservoir:
     capacity: int | None = None
     seen: int = 0
     kept: list[Example] = field(default_factory=list)
+    vacant: int = 0
+    missed: int = 0
 
     def __len__(self) -> int:
         return len(self.kept)
@@ -39,42 +45,58 @@ class Reservoir:
         self.discard({e.id for e in self.kept} - {e.id for e in superseded(self.kept, fresh)})
         held = {e.id for e in self.kept}
         for example in fresh:
-            if example.id in held:
-                continue
-            self.seen += 1
-            if self.capacity is None or len(self.kept) < self.capacity:
+            if example.id not in held and (gone := self._take(example, random)) is not example:
+                held.add(example.id)
+                held -= {gone.id} if gone else set()
+
+    def _take(self, example: Example, random: Random) -> Example | None:
+        """Let it in, or not: what had to go for it, itself if it was not let in, None if there was room."""
+        self.seen += 1
+        if self.capacity is None or self.seen <= self.capacity:
+            self.kept.append(example)
+            return None
+        if open_places := self.vacant + self.missed:
+            inside = random.randrange(open_places) < self.vacant
+            self.vacant, self.missed = self.vacant - inside, self.missed - (not inside)
+            if inside:
                 self.kept.append(example)
-                held.add(example.id)
-            elif (slot := random.randrange(self.seen)) < self.capacity:
-                held.discard(self.kept[slot].id)
-                held.add(example.id)
-                self.kept[slot] = example
+            return None if inside else example
+        slot = random.randrange(self.seen)
+        if slot >= len(self.kept):
+            return example
+        gone, self.kept[slot] = self.kept[slot], example
+        return gone
 
     def examples(self) -> list[Example]:
         """Everything held."""
         return list(self.kept)
 
     def discard(self, ids: set[str]) -> int:
-        """Delete examples by id; how many were there. They leave the count of those seen, so that the rest stays a fair sample."""
+        """Delete examples by id; how many were there."""
         before = len(self.kept)
         self.kept = [e for e in self.kept if e.id not in ids]
         gone = before - len(self.kept)
-        self.seen -= round(gone * self.seen / before) if gone else 0
+        if gone:
+            outside = round(gone * (self.seen - before) / before)  # as many a row outside the sample will no longer hold either
+            self.seen -= gone + outside
+            if self.capacity is not None and self.seen + gone + outside > self.capacity:
+                self.vacant, self.missed = self.vacant + gone, self.missed + outside
         return gone
 
     def to_json(self) -> Json:
-        return {"seen": self.seen, "kept": [e.to_json() for e in self.kept]}
+        return {"seen": self.seen, "vacant": self.vacant, "missed": self.missed, "kept": [e.to_json() for e in self.kept]}
 
     def load_json(self, saved: Json) -> None:
         """Take up what `to_json` gave; the capacity stays this buffer's own."""
-        self.seen, self.kept = int(saved["seen"]), [Example.from_json(row) for row in saved["kept"]]
+        self.seen, self.vacant, self.missed = int(saved["seen"]), int(saved["vacant"]), int(saved["missed"])
+        self.kept = [Example.from_json(row) for row in saved["kept"]]
 
 
 @dataclass(slots=True)
 class Balanced:
     """Equal room for each group (by default an example's source), a reservoir in each; together at most `capacity`.
 
-    When a new group comes, the larger ones give up examples at random.
+    When a new group comes, the larger ones give up examples at random. Raises SettingError for more groups than room.
     """
 
     capacity: int | None = None
@@ -90,12 +112,13 @@ class Balanced:
         self.discard({e.id for e in self.examples()} - {e.id for e in superseded(self.examples(), given)})
         for example in superseded(given, given):
             groups.setdefault(self.group(example), []).append(example)
-        for name in groups:
-            self.parts.setdefault(name, Reservoir())
+        self.parts = {name: part for name, part in self.parts.items() if len(part) or name in groups} | {n: Reservoir() for n in groups if n not in self.parts}
+        if self.capacity is not None and len(self.parts) > self.capacity:
+            raise SettingError(f"a balanced buffer of {self.capacity} rows cannot hold {len(self.parts)} sources. Give it more rows, or kind='reservoir'.")
         for name, room in self._rooms().items():
             part = self.parts[name]
             if room is not None and len(part.kept) > room:
-                part.kept = random.sample(part.kept, room)
+                part.kept, part.vacant, part.missed = random.sample(part.kept, room), 0, 0
             part.capacity = room
             part.offer(groups.get(name, ()), random)
 
