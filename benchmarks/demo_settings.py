@@ -3,7 +3,7 @@
 Everything is chosen on another future of the almanac than the one the demo shows. Plain: of the rates, the one that keeps most while it
 learns at least 97 % of what changed and of what is new.
 
-    python benchmarks/demo_settings.py [--methods "plain,keep_current"] [--rates 1e-4,3e-4,1e-3] [--future 1] [--passes 5] [--batch 32]
+    python benchmarks/demo_settings.py [--methods plain,keep_current] [--rates 1e-4,3e-4,1e-3] [--future 1] [--passes 5] [--batch 32]
 """
 
 from __future__ import annotations
