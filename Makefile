@@ -1,7 +1,6 @@
 # Everything from nothing: each target makes the environment it needs, at pinned versions.
 PYTHON ?= python3
 BIN := .venv/bin
-export OMP_WAIT_POLICY ?= passive
 
 .PHONY: demo test lint bench tiny clean
 

@@ -20,9 +20,9 @@ from everlearn.results import write_json
 
 SETTINGS = Settings(rate=5e-4, passes=5, batch=16)
 GRID = {
-    "l2_sp": ["l2_sp(strength=0.01)", "l2_sp(strength=0.1)", "l2_sp(strength=1)"],
-    "ewc": ["ewc(strength=1)", "ewc(strength=10)", "ewc(strength=100)"],
-    "distill": ["distill(strength=0.3)", "distill(strength=1)", "distill(strength=3)"],
+    "l2_sp": ["l2_sp(strength=0.001)", "l2_sp(strength=0.01)", "l2_sp(strength=0.1)", "l2_sp(strength=1)"],
+    "ewc": ["ewc(strength=0.1)", "ewc(strength=1)", "ewc(strength=10)", "ewc(strength=100)"],
+    "distill": ["distill(strength=0.1)", "distill(strength=0.3)", "distill(strength=1)", "distill(strength=3)"],
     "replay": ["replay(share=0.5)", "replay(share=1)"],
     "replay+distill": ["replay(share=1)+distill(on=memory,strength=0.5)", "replay(share=1)+distill(on=memory,strength=1)"],
 }

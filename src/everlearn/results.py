@@ -25,7 +25,7 @@ COLUMNS = {
 }
 ALMANAC_COLUMNS = {
     "kept": "kept",
-    "kept_never_rehearsed": "… never rehearsed",
+    "kept_never_rehearsed": "kept, never rehearsed",
     "changed": "changed",
     "new": "new",
     "unseen_phrasing": "unseen phrasing",
@@ -87,6 +87,15 @@ class Results:
         """Write results.json."""
         write_json(path, self.to_json())
 
+    @classmethod
+    def load(cls, path: Path) -> Results:
+        """The results that `save` wrote."""
+        try:
+            saved = json.loads(path.read_text(encoding="utf-8"))
+            return cls(saved["stream"], saved["model"], [Run(**run) for run in saved["runs"]])
+        except (OSError, KeyError, TypeError, ValueError) as problem:
+            raise StateError(f"these are no results of this version (file={str(path)!r}): {problem}. Give a results.json.") from problem
+
     def by_method(self) -> dict[str, list[Run]]:
         """The runs of each method, one a seed."""
         grouped: dict[str, list[Run]] = {}
@@ -135,7 +144,7 @@ class Results:
 
         shown = Table(title=f"{self.stream} · {Path(self.model).name}", caption=self.caption(), padding=(0, 0))
         for place, head in enumerate(self.heads()):
-            shown.add_column(head, justify="right" if place else "left", overflow="fold", min_width=5)
+            shown.add_column(head, justify="right" if place else "left", overflow="fold", min_width=5 if place else 12)
         for cells in self.rows():
             shown.add_row(*cells)
         return shown

@@ -10,7 +10,7 @@ from everlearn import Almanac, SettingError, almanac_stream, load_stream, save_s
 from everlearn.evaluate.tasks import tasks_of
 from everlearn.streams.almanac import almanac_base, forms_of, taught
 from everlearn.streams.almanac_shares import Asked, almanac_shares
-from everlearn.streams.skills import SKILLS, skill_questions
+from everlearn.streams.skills import SKILLS, exercises, skill_questions
 from everlearn.streams.words import RELATIONS, SEEN, UNSEEN
 from everlearn.types import Example
 
@@ -111,7 +111,7 @@ def test_it_survives_a_folder(tmp_path: Path, almanac: Almanac) -> None:
 
 def test_the_base_holds_six_rows_a_fact_and_exercises(almanac: Almanac) -> None:
     base = almanac_base(almanac)
-    assert len(base) == 600 * 6 + 900
+    assert len(base) == 600 * 6 + 1500
     assert all(e.task is None for e in base)
 
 
@@ -123,8 +123,8 @@ def test_too_small_a_world_is_refused() -> None:
 
 
 def test_more_arithmetic_than_there_is_is_refused() -> None:
-    with pytest.raises(SettingError, match="questions of arithmetic .count=3000"):
-        skill_questions(3000)
+    with pytest.raises(SettingError, match="questions of arithmetic .count=700"):
+        exercises("arithmetic", 700)
 
 
 def test_the_shares_are_what_they_say() -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
 from everlearn.errors import SettingError
-from everlearn.streams.skills import PROMPT, skill_questions
+from everlearn.streams.skills import PROMPT, exercises, skill_questions
 from everlearn.streams.words import BY_NAME, RELATIONS, SEEN, STATEMENT, SUBJECTS, UNSEEN, Relation, name_of, phrased
 from everlearn.types import Example, Experience, Stream
 
 FIRST_YEAR = 2020
 # Entities of each kind per 600 facts of the first period: 360 + 72 + 108 + 30 + 30 facts.
 SHARES = {"person": 90, "town": 24, "firm": 36, "good": 30, "office": 30}
+
+# Exercises in the base; reading is the hardest skill and has the longest rows.
+PRACTICE = {"arithmetic": 300, "copying": 300, "reading": 900}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +147,11 @@ def asked(fact: Fact, task: str, unseen: bool = False, until: int | None = None)
     )
 
 
-def almanac_base(world: Almanac, practice: int = 900) -> list[Example]:
-    """What a model of period 0 was taught: six rows a fact, and exercises of its skills (of which it saw many more)."""
-    exercises = skill_questions(practice, seed=1, without={e.prompt or "" for e in skill_questions()})
-    return [row for fact in world.truth(0).values() for row in taught(fact)] + [replace(e, task=None) for e in exercises]
+def almanac_base(world: Almanac) -> list[Example]:
+    """What a model of period 0 was taught: six rows a fact, and exercises of its skills (of which it saw many more), none of them tested."""
+    tested = {e.prompt or "" for e in skill_questions()}
+    practice = [e for skill, count in PRACTICE.items() for e in exercises(skill, count, seed=1, without=tested)]
+    return [row for fact in world.truth(0).values() for row in taught(fact)] + practice
 
 
 def almanac_experiences(world: Almanac, periods: int = 6, skills: int = 1000) -> Iterator[Experience]:

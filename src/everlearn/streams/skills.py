@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from random import Random
 
 from everlearn.errors import SettingError
@@ -41,20 +42,24 @@ def reading(random: Random) -> tuple[str, str]:
 SKILLS: dict[str, Callable[[Random], tuple[str, str]]] = {"arithmetic": arithmetic, "copying": copying, "reading": reading}
 
 
-def skill_questions(count: int = 1000, seed: int = 0, without: Collection[str] = ()) -> list[Example]:
-    """Distinct questions, the skills in equal parts, each marked by its source; none has a prompt in `without`.
+def exercises(skill: str, count: int, seed: int = 0, without: Collection[str] = ()) -> list[Example]:
+    """Distinct questions of one skill, none with a prompt in `without`.
 
     Raises SettingError for more than there are: small arithmetic has 672 questions.
     """
-    chosen: dict[str, Example] = {}
-    for index, (name, make) in enumerate(SKILLS.items()):
-        random, wanted = Random(f"{seed}/{name}"), round(count * (index + 1) / len(SKILLS))
-        for _ in range(100 * count):
-            if len(chosen) == wanted:
-                break
-            prompt, answer = make(random)
-            if prompt not in without:
-                chosen.setdefault(prompt, Example(prompt=prompt, completion=answer, source=f"skills/{name}", task="skills"))
-        if len(chosen) < wanted:
-            raise SettingError(f"there are not that many questions of {name} (count={count!r}, without={len(without)}). Ask for fewer.")
+    random, chosen = Random(f"{seed}/{skill}"), dict[str, Example]()
+    for _ in range(300 * count):
+        if len(chosen) == count:
+            break
+        prompt, answer = SKILLS[skill](random)
+        if prompt not in without:
+            chosen.setdefault(prompt, Example(prompt=prompt, completion=answer, source=f"skills/{skill}"))
+    if len(chosen) < count:
+        raise SettingError(f"there are not that many questions of {skill} (count={count!r}, without={len(without)}). Ask for fewer.")
     return list(chosen.values())
+
+
+def skill_questions(count: int = 1000) -> list[Example]:
+    """The test of skills: distinct questions, the skills in equal parts, each marked by its source."""
+    parts = [round(count * (place + 1) / len(SKILLS)) - round(count * place / len(SKILLS)) for place in range(len(SKILLS))]
+    return [replace(e, task="skills") for skill, part in zip(SKILLS, parts, strict=True) for e in exercises(skill, part)]

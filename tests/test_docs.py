@@ -1,0 +1,34 @@
+"""The pages: links lead somewhere, every method has its page, the tables are those of the results."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from everlearn.methods import BY_NAME
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_link_leads_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    missing = [target for target in targets if not target.startswith("http") and not (page.parent / target).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_every_method_has_a_page_with_its_paper_and_settings(name: str) -> None:
+    text = (ROOT / "docs" / "methods" / f"{name}.md").read_text(encoding="utf-8")
+    for number in re.findall(r"arXiv:[\d.]+\d", BY_NAME[name].paper):
+        assert number in text
+    assert f"{name}(" in text
+
+
+def test_no_page_has_a_table_left_to_be_written() -> None:
+    for page in PAGES:
+        for name, body in re.findall(r"<!-- (\w+) -->(.*?)<!-- /\1 -->", page.read_text(encoding="utf-8"), flags=re.DOTALL):
+            assert "|" in body, f"{page.name}: {name}"

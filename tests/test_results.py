@@ -1,0 +1,44 @@
+"""Records: back as they were, or a clear refusal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from everlearn import Results, Run, StateError
+
+
+def a_run(method: str, seed: int = 0, seconds: float = 2.0) -> Run:
+    metrics = {"average_accuracy": 0.5, "forgetting": None, "learning_accuracy": 1.0, "backward_transfer": 0.0, "forward_transfer": 0.0}
+    return Run(method, seed, {"tasks": ["t"]}, "exact", [[None]], metrics, {}, {"learn_seconds": seconds, "evaluate_seconds": 1.0}, {})
+
+
+def test_results_come_back_as_they_were(tmp_path: Path) -> None:
+    results = Results("towns", "tiny", [a_run("plain"), a_run("replay")])
+    results.save(tmp_path / "results.json")
+    assert Results.load(tmp_path / "results.json") == results
+
+
+def test_seconds_over_plain_are_those_of_the_same_seed() -> None:
+    results = Results("towns", "tiny", [a_run("plain", 0, 2.0), a_run("plain", 1, 3.0), a_run("l2", 1, 5.0), a_run("l2", 2, 5.0)])
+    results.against_plain()
+    assert [run.cost["seconds_over_plain"] for run in results.runs] == [0, 0, 2.0, None]
+
+
+def test_several_seeds_are_one_row_with_their_range() -> None:
+    first, second = a_run("plain"), a_run("plain", 1)
+    second.metrics["average_accuracy"] = 0.7
+    row = Results("towns", "tiny", [first, second]).rows()[0]
+    assert row[:3] == ["plain", "60.0 (50.0–70.0)", "–"]
+
+
+def test_every_table_says_that_task_ids_are_hidden_and_what_was_scored() -> None:
+    text = Results("towns", "tiny", [a_run("plain")]).markdown()
+    assert "Scores: exact. Task ids are hidden from the learner and at test." in text
+
+
+def test_what_is_no_results_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(StateError, match=r"no results of this version .file=.*results.json"):
+        Results.load(tmp_path / "results.json")
