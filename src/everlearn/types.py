@@ -26,7 +26,7 @@ class Example:
     counts for staleness only.   count: how often it was given.
 
     >>> Example(prompt="Capital of Kenya?", completion=" Nairobi").id
-    'e0c89c5ce53bc56b'
+    'afdad4a8a0abb987'
     """
 
     text: str | None = None

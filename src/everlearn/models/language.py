@@ -42,6 +42,7 @@ class CausalModel:
 
     module: the PreTrainedModel or PeftModel. The output head runs only on the positions asked for, whatever the architecture does after it.
 
+    >>> from everlearn import load_model
     >>> model = load_model("tiny")
     >>> model.generate([Example(prompt="Question: What is 7 plus 5?\\nAnswer:", completion="")], limit=4)
     [' 12']
