@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import inspect
 
-from everlearn.config import RECIPES
+from everlearn.config import BOUNDS, RECIPES
 from everlearn.methods import BY_NAME
-
-BOUNDS = {
-    "plain": "fine-tuning with nothing against forgetting",
-    "joint": "trained once, from the start, on base and all experiences together",
-    "frozen": "the starting model, never trained",
-}
 
 
 def catalogue() -> list[dict[str, str]]:

@@ -18,7 +18,11 @@ from everlearn.learn.settings import Settings
 from everlearn.methods import BY_NAME
 from everlearn.methods.base import Method
 
-BOUNDS = ("plain", "joint", "frozen")
+BOUNDS = {
+    "plain": "fine-tuning with nothing against forgetting",
+    "joint": "trained once, from the start, on base and all experiences together",
+    "frozen": "the starting model, never trained",
+}
 # The default: measured in docs/results.md, chosen on another future of the almanac and on validation rows.
 RECIPES = {"keep_current": "replay(share=2,rows=2500)+distill(on=memory)"}
 

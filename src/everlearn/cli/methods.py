@@ -17,11 +17,12 @@ def methods(as_json: Annotated[bool, typer.Option("--json", help="As JSON, for p
         typer.echo(json.dumps(entries, ensure_ascii=False, indent=1))
         return
     from rich.console import Console
-    from rich.table import Table
 
-    shown = Table(title="Methods: join with +, compare with a comma")
-    for head in ("name", "family", "settings and defaults", "stores", "paper"):
-        shown.add_column(head, overflow="fold")
+    console = Console(highlight=False)
     for entry in entries:
-        shown.add_row(*(str(entry[key]) for key in ("name", "family", "settings", "stores", "paper")))
-    Console().print(shown)
+        console.print(f"[bold]{entry['name']}[/bold]  {entry['family']}" + (f", {entry['paper']}" if entry["paper"] else ""), soft_wrap=True)
+        console.print(f"    {entry['about']}", markup=False, soft_wrap=True)
+        if entry["settings"] and entry["family"] != "recipe":
+            console.print(f"    {entry['name']}({entry['settings']})", markup=False, soft_wrap=True)
+        console.print(f"    stores: {entry['stores']}", markup=False, soft_wrap=True)
+    console.print('\nJoin methods with +, separate runs with a comma: --methods "plain,replay(share=0.5)+distill(on=memory)"', markup=False, soft_wrap=True)
