@@ -9,7 +9,24 @@ from pathlib import Path
 
 import pytest
 
-from everlearn import Almanac, DataError, Example, Experience, Results, SettingError, Settings, StateError, Stream, almanac_stream, compare
+from everlearn import (
+    Almanac,
+    DataError,
+    Example,
+    Experience,
+    Method,
+    Results,
+    SettingError,
+    Settings,
+    StateError,
+    Step,
+    Stream,
+    almanac_stream,
+    compare,
+    register,
+    save_stream,
+)
+from everlearn.methods import BY_NAME
 from everlearn.models.load import TINY
 
 SETTINGS = Settings(rate=1e-3, passes=2, batch=32)
@@ -176,6 +193,34 @@ def test_mistakes_are_named_before_anything_is_learned(stream: Stream, tmp_path:
         compare(stream, methods="repaly")
     with pytest.raises(DataError, match="experiences=0"):
         compare([])
+
+
+def test_a_folder_that_cannot_take_runs_is_refused(stream: Stream, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for out in (tmp_path / "file", tmp_path / "file" / "deeper"):
+        with pytest.raises(SettingError, match="out must be a folder.*which is a file"):
+            compare(stream, methods="frozen", out=out)
+    save_stream(replace(stream, experiences=stream.experiences[:1]), tmp_path / "s")
+    with pytest.raises(SettingError, match="out must not be inside the stream"):
+        compare(tmp_path / "s", methods="frozen", out=tmp_path / "s" / "runs")
+
+
+def test_a_method_of_ones_own_is_compared_by_its_name(stream: Stream) -> None:
+    class Half(Method):
+        def __init__(self, by: float = 0.5) -> None:
+            self.by = by
+
+        def rate(self, step: Step) -> float:
+            return self.by
+
+    register("half", Half)
+    try:
+        runs = compare(
+            replace(stream, experiences=stream.experiences[:1]), methods="plain+settings(rate=5e-4),half(by=0.5)", settings=replace(SETTINGS, passes=1)
+        ).runs
+    finally:
+        BY_NAME.pop("half")
+    assert runs[0].matrix == runs[1].matrix
 
 
 def test_a_broken_run_file_says_which(stream: Stream, tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ def test_a_recipe_is_its_parts_under_its_own_label() -> None:
         ("ewc(strength=-1)", "ewc strength must be at least 0, got -1"),
         ("plain(rate=1)", "plain has no settings of its own"),
         ("plain+replay", "plain is a bound and stands alone"),
+        ("plain,plain", "'plain' is named twice"),
         ("frozen+settings(passes=2)", "frozen never learns"),
         ("distill(on=memory)", "needs remembered rows. Join replay"),
         ("settings(rate=1)", "needs something to be joined to"),

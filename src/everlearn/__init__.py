@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from everlearn.learn.objectives import Objective as Objective
     from everlearn.learn.objectives import Supervised as Supervised
     from everlearn.learn.settings import Settings as Settings
+    from everlearn.methods import register as register
     from everlearn.methods.base import Method as Method
     from everlearn.methods.base import Step as Step
     from everlearn.methods.distill import Distill as Distill
@@ -97,6 +98,7 @@ _HOMES = {
     "load_model": "models.load",
     "load_stream": "streams.folder",
     "read_examples": "streams.files",
+    "register": "methods",
     "save_stream": "streams.folder",
 }
 __all__ = sorted((*_HOMES, "__version__"))

@@ -81,7 +81,7 @@ def compare(
     if not any(task.learned for task in tasks):
         warnings.warn("no training row names a tested task, so learning counts from the start; give the rows a `task`.", stacklevel=2)
     setup = Setup(given, tasks, str(model), settings or Settings(), lora, dtype, device, identity(given, tasks, str(model)))
-    results, folder = Results(given.name, str(model)), None if out is None else Path(out)
+    results, folder = Results(given.name, str(model)), None if out is None else _folder(out, stream)
     wanted = [(recipe, seed) for seed in range(seeds) for recipe in recipes]
     for number, (recipe, seed) in enumerate(wanted):
         report = _within(progress, number, len(wanted))
@@ -239,6 +239,16 @@ def _stream(given: str | Path | Stream | Iterable[Experience]) -> Stream:
     if not experiences:
         raise DataError("the stream is empty (experiences=0). Give at least one Experience.")
     return Stream("stream", experiences)
+
+
+def _folder(out: str | Path, stream: object) -> Path:
+    """Where runs are written: not a file, and not inside the stream's own folder."""
+    folder = Path(out)
+    if next(place for place in (folder, *folder.absolute().parents) if place.exists()).is_file():
+        raise SettingError(f"out must be a folder, got {str(out)!r}, which is a file. Name a new or an earlier results folder.")
+    if isinstance(stream, str | Path) and str(stream) != "almanac" and folder.resolve().is_relative_to(Path(stream).resolve()):
+        raise SettingError(f"out must not be inside the stream, got {str(out)!r}. Name a folder elsewhere.")
+    return folder
 
 
 def _lora(setup: Setup) -> object:

@@ -70,6 +70,8 @@ def parse_methods(text: str) -> list[Recipe]:
     recipes = [Recipe(label, tuple(_parts(label, mistakes))) for label in _split(text, ",")]
     for recipe in recipes:
         mistakes += _unjoinable(recipe)
+    labels = [recipe.label for recipe in recipes]
+    mistakes += [f"{label!r} is named twice; for several runs of it set seeds" for label in dict.fromkeys(labels) if labels.count(label) > 1]
     if not recipes:
         mistakes.append(f"no method is named, got {text!r}. Give names such as 'plain,replay(share=0.5)'")
     if mistakes:

@@ -139,14 +139,17 @@ class Results:
         return f"Scores: {kinds}. Task ids are hidden from the learner and at test."
 
     def table(self) -> Table:
-        """The table for a terminal."""
+        """The table for a terminal: one row a method, or, of up to three, one column a method."""
         from rich.table import Table
 
-        shown = Table(title=f"{self.stream} · {Path(self.model).name}", caption=self.caption(), padding=(0, 0))
-        for place, head in enumerate(self.heads()):
-            shown.add_column(head, justify="right" if place else "left", overflow="fold", min_width=5 if place else 12)
-        for cells in self.rows():
-            shown.add_row(*cells)
+        lines = [self.heads(), *self.rows()]
+        if len(lines) <= 4:
+            lines = [list(line) for line in zip(*lines, strict=True)]
+        shown = Table(title=f"{self.stream} · {Path(self.model).name}", caption=self.caption())
+        for place, head in enumerate(lines[0]):
+            shown.add_column(head, justify="right" if place else "left", overflow="fold")
+        for line in lines[1:]:
+            shown.add_row(*line)
         return shown
 
 

@@ -51,6 +51,8 @@ def test_methods_are_listed_for_people_and_programs() -> None:
         (["compare", "almanac", "--methods", "repaly"], "Did you mean 'replay'"),
         (["compare", "almanac", "--model", "./nowhere"], "no model folder here"),
         (["compare", "almanac", "--rate", "-1", "--passes", "0"], "rate must be above 0, got -1.0; passes must be at least 1, got 0"),
+        (["compare", "almanac", "--device", "gpu"], "such as cpu or cuda:0"),
+        (["compare", "almanac", "--dtype", "fp4"], "dtype must be one of float32, bfloat16, auto"),
         (["compare", "almanac", "--lora", "many"], "lora must be 'auto', 'off' or a rank"),
     ],
 )

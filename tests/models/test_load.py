@@ -77,5 +77,10 @@ def test_a_rank_below_one_is_refused() -> None:
         parse_lora("many")
 
 
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ModelError, match="device='gpu'.*such as cpu or cuda:0"):
+        load_model("tiny", device="gpu")
+
+
 def test_auto_trains_all_weights_of_a_small_model() -> None:
     assert not any("lora_" in name for name in load_model("tiny", "auto").trained())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import typer
 
@@ -30,6 +31,7 @@ def everlearn(version: bool = typer.Option(False, "--version", callback=_version
 
 def main() -> None:
     """Run the command line; what everlearn refuses is one line on standard error and exit code 2."""
+    warnings.showwarning = lambda message, *where, **more: print(f"everlearn: note: {message}", file=sys.stderr)
     try:
         app()
     except EverlearnError as problem:

@@ -31,8 +31,7 @@ def compare(
     valid: Annotated[bool, typer.Option("--valid", help="Test on the validation rows, to choose settings.")] = False,
 ) -> None:
     """Compare methods on a stream: what each learns, what it forgets, what it costs."""
-    from rich.console import Console
-
+    from everlearn.cli.console import console
     from everlearn.cli.progress import bar
     from everlearn.comparison import compare as run
     from everlearn.learn.settings import Settings
@@ -41,5 +40,8 @@ def compare(
     settings = Settings(rate, passes, batch, schedule, warmup, weight_decay, clip, micro_tokens, precision)  # type: ignore[arg-type]
     with bar() as progress:
         results = run(stream, model, methods, seeds, out, settings, parse_lora(lora), valid, parse_dtype(dtype), device, progress)
-    Console().print(results.table())
-    Console().print(f"Written to {out / 'results.json'}; the same command again goes on from there.", soft_wrap=True)
+    shown = console()
+    shown.print(results.table())
+    if cut := max(int(found.cost.get("cut_rows") or 0) for found in results.runs):
+        shown.print(f"{cut} rows were too long for the model and lost a part.")
+    shown.print(f"Written to {out / 'results.json'}; the same command again goes on from there.", soft_wrap=True)

@@ -20,14 +20,13 @@ RATE, PASSES, BATCH = 3e-4, 5, 32
 
 def demo(out: Annotated[Path, typer.Option(help="Folder for results.json and the runs.")] = Path("runs/demo")) -> None:
     """A small model learns six years of a changing world, plainly and with everlearn."""
-    from rich.console import Console
-
+    from everlearn.cli.console import console as standard_output
     from everlearn.cli.progress import bar
     from everlearn.comparison import compare
     from everlearn.learn.settings import Settings
     from everlearn.streams.almanac import Almanac, almanac_stream
 
-    stream, console = almanac_stream(Almanac(future=FUTURE)), Console()
+    stream, console = almanac_stream(Almanac(future=FUTURE)), standard_output()
     taught = sum(len(experience.train) for experience in stream)
     console.print(
         f"A model of a million parameters knows 600 facts of the year 2020. Six years follow: {taught} rows about what changed and what is new.", soft_wrap=True

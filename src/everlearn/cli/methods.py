@@ -16,13 +16,13 @@ def methods(as_json: Annotated[bool, typer.Option("--json", help="As JSON, for p
     if as_json:
         typer.echo(json.dumps(entries, ensure_ascii=False, indent=1))
         return
-    from rich.console import Console
+    from everlearn.cli.console import console
 
-    console = Console(highlight=False)
+    shown = console()
     for entry in entries:
-        console.print(f"[bold]{entry['name']}[/bold]  {entry['family']}" + (f", {entry['paper']}" if entry["paper"] else ""), soft_wrap=True)
-        console.print(f"    {entry['about']}", markup=False, soft_wrap=True)
+        shown.print(f"[bold]{entry['name']}[/bold]  {entry['family']}" + (f", {entry['paper']}" if entry["paper"] else ""), soft_wrap=True)
+        shown.print(f"    {entry['about']}", markup=False, soft_wrap=True)
         if entry["settings"] and entry["family"] != "recipe":
-            console.print(f"    {entry['name']}({entry['settings']})", markup=False, soft_wrap=True)
-        console.print(f"    stores: {entry['stores']}", markup=False, soft_wrap=True)
-    console.print('\nJoin methods with +, separate runs with a comma: --methods "plain,replay(share=0.5)+distill(on=memory)"', markup=False, soft_wrap=True)
+            shown.print(f"    {entry['name']}({entry['settings']})", markup=False, soft_wrap=True)
+        shown.print(f"    stores: {entry['stores']}", markup=False, soft_wrap=True)
+    shown.print('\nJoin methods with +, separate runs with a comma: --methods "plain,replay(share=0.5)+distill(on=memory)"', markup=False, soft_wrap=True)

@@ -49,9 +49,9 @@ class PeakMemory:
 
 
 def state_bytes(state: object) -> int:
-    """The size of a learner's state: its tensors, and the rest as JSON."""
+    """The size of a learner's state: its tensors, and texts and lists as JSON; single numbers count nothing."""
     if isinstance(state, Tensor):
         return state.numel() * state.element_size()
     if isinstance(state, dict):
         return sum(state_bytes(value) for value in state.values())
-    return len(json.dumps(state, ensure_ascii=False).encode())
+    return 0 if state is None or isinstance(state, int | float) else len(json.dumps(state, ensure_ascii=False).encode())

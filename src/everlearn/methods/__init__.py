@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from everlearn.errors import SettingError
 from everlearn.methods.base import Method
 from everlearn.methods.distill import Distill
 from everlearn.methods.ewc import EWC
@@ -10,3 +11,18 @@ from everlearn.methods.l2_sp import L2SP
 from everlearn.methods.replay import Replay
 
 BY_NAME: dict[str, type[Method]] = {"distill": Distill, "ewc": EWC, "l2": L2, "l2_sp": L2SP, "replay": Replay}
+
+
+def register(name: str, method: type[Method]) -> None:
+    """Make a method of your own known by name, so that `compare` and the command line's text can use it in this process.
+
+    Its settings are its constructor's, with annotations. Raises SettingError for a name that is taken or no name.
+
+    >>> from everlearn import L2, register
+    >>> register("l2", L2)
+    Traceback (most recent call last):
+    everlearn.errors.SettingError: the method's name must be new and a plain word, got 'l2'. Choose another.
+    """
+    if name in BY_NAME or name in ("plain", "joint", "frozen", "settings", "keep_current") or not name.isidentifier():
+        raise SettingError(f"the method's name must be new and a plain word, got {name!r}. Choose another.")
+    BY_NAME[name] = method

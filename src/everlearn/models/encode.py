@@ -45,7 +45,7 @@ class Encoder:
         """Plain token ids, no special ones added."""
         if not texts:
             return []
-        return [list(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
+        return [list(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]]
 
     def _started(self, tokens: list[int]) -> list[int]:
         return tokens if tokens[:1] == self.start else self.start + tokens

@@ -87,9 +87,12 @@ def load_model(
     except ModelError:
         raise
     except (OSError, ValueError, KeyError, SafetensorError) as problem:
-        why = str(problem).strip().splitlines()[0]
+        why = str(problem).strip().splitlines()[0].rstrip(".")
         raise ModelError(f"the model could not be loaded (model={str(name)!r}): {why}. {WANTED}") from problem
-    module.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))  # type: ignore[arg-type]
+    try:
+        module.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))  # type: ignore[arg-type]
+    except (RuntimeError, AssertionError) as problem:
+        raise ModelError(f"the model cannot be put on this device (device={device!r}). Give one such as cpu or cuda:0 that this machine has.") from problem
     module.train()
     if lora == "auto":
         lora = Lora() if sum(p.numel() for p in module.parameters()) >= LARGE else None
