@@ -80,6 +80,7 @@ def fit(
     terms: list[Objective | Method] = [objective, *(m for m in methods if overrides(m, "loss"))]
     in_order = sorted(methods, key=lambda m: STAGES.index(m.stage))
     model.module.train()
+    trained = list(model.trained().values())
     step = Step(so_far.done, plan.total, settings.rate, plan.new, gradient, optimizer)
     for number in range(so_far.done + 1, plan.total + 1):
         step = Step(number, plan.total, settings.rate * settings.factor(number, plan.total), plan.step(number), gradient, optimizer)
@@ -101,7 +102,7 @@ def fit(
         for m in in_order:
             m.gradients(model, step)
         if settings.clip:
-            accelerator.clip_grad_norm_(model.trained().values(), settings.clip)
+            accelerator.clip_grad_norm_(trained, settings.clip)
         if any(m.wants_before for m in methods):
             step.before = model.state()
         _at_rate(optimizer, step.rate).step()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from everlearn.methods.base import Method, State, Step, at_least
-from everlearn.methods.tensors import learned_pairs, tensors_of
+from everlearn.methods.tensors import learned_lists, tensors_of
 from everlearn.models.language import CausalModel, as_found
 from everlearn.types import Row
 
@@ -43,8 +43,7 @@ class EWC(Method):
 
     def gradients(self, model: CausalModel, step: Step) -> None:
         if self.strength and self.fisher:
-            weights, gradients, fishers = learned_pairs(model, self.fisher)
-            _, _, anchors = learned_pairs(model, self.anchor)
+            weights, gradients, fishers, anchors = learned_lists(model, self.fisher, self.anchor)
             torch._foreach_addcmul_(gradients, fishers, torch._foreach_sub(weights, anchors), value=self.strength)
 
     def end(self, model: CausalModel, step: Step, random: Random) -> None:

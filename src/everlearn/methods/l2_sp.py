@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from everlearn.methods.base import Method, State, Step, at_least
-from everlearn.methods.tensors import learned_pairs, tensors_of
+from everlearn.methods.tensors import learned_lists, tensors_of
 from everlearn.models.language import CausalModel
 
 
@@ -36,12 +36,12 @@ class L2SP(Method):
 
     def gradients(self, model: CausalModel, step: Step) -> None:
         if self.strength and not self.decoupled:
-            weights, gradients, anchors = learned_pairs(model, self.anchor)
+            weights, gradients, anchors = learned_lists(model, self.anchor)
             torch._foreach_add_(gradients, torch._foreach_sub(weights, anchors), alpha=self.strength)
 
     def stepped(self, model: CausalModel, step: Step) -> None:
         if self.strength and self.decoupled:
-            weights, _, anchors = learned_pairs(model, self.anchor)
+            weights, _, anchors = learned_lists(model, self.anchor)
             torch._foreach_lerp_(weights, anchors, min(1.0, step.rate * self.strength))
 
     def state(self) -> State:

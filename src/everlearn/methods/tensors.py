@@ -11,10 +11,11 @@ from everlearn.methods.base import State
 from everlearn.models.language import CausalModel
 
 
-def learned_pairs(model: CausalModel, beside: Mapping[str, Tensor]) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """(weights, gradients, beside) of the parameters that have a gradient, as equal lists for foreach operations."""
-    named = [(p.detach(), p.grad, beside[name]) for name, p in model.trained().items() if p.grad is not None]
-    return [w for w, _, _ in named], [g for _, g, _ in named if g is not None], [b for _, _, b in named]
+def learned_lists(model: CausalModel, *beside: Mapping[str, Tensor]) -> tuple[list[Tensor], ...]:
+    """Weights, gradients, and each mapping's tensors beside them, of the parameters that have a gradient: equal lists for foreach operations."""
+    learned = [(name, weight.detach(), weight.grad) for name, weight in model.trained().items() if weight.grad is not None]
+    others = ([kept[name] for name, _, _ in learned] for kept in beside)
+    return [weight for _, weight, _ in learned], [gradient for _, _, gradient in learned], *others
 
 
 def tensors_of(state: State, key: str) -> dict[str, Tensor]:
