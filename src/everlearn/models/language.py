@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -12,8 +11,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import DynamicCache
 
 from everlearn.errors import DataError, ModelError
-from everlearn.models.batch import by_length, make_batch
+from everlearn.models.batch import by_length
 from everlearn.models.encode import Encoder
+from everlearn.models.weights import TrainedModel, as_found, chosen
 from everlearn.types import Batch, Example, Out, Row
 
 MOST_TOKENS = 16_384  # padded tokens in one evaluation batch: on two cores, larger ones were no faster
@@ -28,8 +28,8 @@ class LanguageModel(Protocol):
         """Next-token logits for the batch's N learned tokens, (N, V); differentiable."""
         ...
 
-    def generate(self, prompts: Sequence[Example], limit: int) -> list[str]:
-        """The greedy continuation of each prompt, up to the end of text, a line break, or `limit` tokens."""
+    def generate(self, prompts: Sequence[Example], limit: int, lines: bool = False) -> list[str]:
+        """The greedy continuation of each prompt, up to the end of text, a line break (with `lines` also beyond), or `limit` tokens."""
         ...
 
     def score(self, prompts: Sequence[Example], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
@@ -37,7 +37,7 @@ class LanguageModel(Protocol):
         ...
 
 
-class CausalModel:
+class CausalModel(TrainedModel):
     """A Hugging Face causal language model, whole or with PEFT adapters.
 
     module: the PreTrainedModel or PeftModel. The output head runs only on the positions asked for, whatever the architecture does after it.
@@ -49,45 +49,17 @@ class CausalModel:
     """
 
     def __init__(self, module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str = "") -> None:
-        self.module, self.tokenizer, self.name = module, tokenizer, name
         longest = getattr(module.config, "max_position_embeddings", None) or tokenizer.model_max_length
-        self.encoder = Encoder(tokenizer, int(longest))
-        self.pad = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.encoder.end)
         head = module.get_output_embeddings()  # type: ignore[no-untyped-call]
         if module.config.is_encoder_decoder or not isinstance(head, nn.Module):
             raise ModelError(f"{name or type(module).__name__} is no causal language model with an output head. Give a decoder-only model.")
-        self._head = head
+        super().__init__(module, Encoder(tokenizer, int(longest)), head, name)
         self._stops: list[bool] = []
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.module.parameters()).device
-
-    def trained(self) -> dict[str, nn.Parameter]:
-        """The parameters that learn, by name; with adapters, the adapters' alone. Methods know no others."""
-        return {name: parameter for name, parameter in self.module.named_parameters() if parameter.requires_grad}
-
-    def state(self) -> dict[str, Tensor]:
-        """A copy of the trained parameters."""
-        return {name: parameter.detach().clone() for name, parameter in self.trained().items()}
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Put trained parameters back in place."""
-        trained = self.trained()
-        if trained.keys() != state.keys():
-            raise ModelError(f"saved weights do not fit (differing names: {sorted(trained.keys() ^ state.keys())[:3]}). Load the model they were saved from.")
-        with torch.no_grad():
-            for name, value in state.items():
-                trained[name].copy_(value)
-
-    def batch(self, rows: Sequence[Row]) -> Batch:
-        """The rows as tensors on the model's device."""
-        return make_batch(rows, self.pad, self.device)
 
     def logits(self, batch: Batch) -> Out:
         return Out(self._forward(batch.at, input_ids=batch.tokens, attention_mask=batch.mask, use_cache=False)[0])
 
-    def generate(self, prompts: Sequence[Example], limit: int) -> list[str]:
+    def generate(self, prompts: Sequence[Example], limit: int, lines: bool = False) -> list[str]:
         start = len(self.encoder.start)
         room = self.encoder.longest - start - limit
         if room < 1:
@@ -98,8 +70,9 @@ class CausalModel:
         answers = [""] * len(rows)
         with as_found(self.module), torch.inference_mode():
             for part in by_length(rows, MOST_TOKENS, MOST_TOKENS // 4):
-                for row, tokens in zip(part, self._greedy([row.tokens for row in part], limit), strict=True):
-                    answers[place[id(row)]] = str(self.tokenizer.decode(tokens, skip_special_tokens=True)).split("\n")[0]
+                for row, tokens in zip(part, self._greedy([row.tokens for row in part], limit, lines), strict=True):
+                    text = str(self.tokenizer.decode(tokens, skip_special_tokens=True))
+                    answers[place[id(row)]] = text if lines else text.split("\n")[0]
         return answers
 
     def score(self, prompts: Sequence[Example], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
@@ -110,15 +83,7 @@ class CausalModel:
 
     def _forward(self, keep: Tensor, **inputs: object) -> tuple[Tensor, DynamicCache | None]:
         """Logits (N, V) at the flat positions `keep` of (B, T), and the cache."""
-
-        def select(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            return (given[0].flatten(0, 1)[keep].unsqueeze(0),)
-
-        handle = self._head.register_forward_pre_hook(select)
-        try:
-            out = self.module(**inputs)
-        finally:
-            handle.remove()
+        out = self._at(keep, **inputs)
         return out.logits[0], out.get("past_key_values")
 
     def _prefill(self, prompts: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor, DynamicCache]:
@@ -133,7 +98,7 @@ class CausalModel:
             raise ModelError(f"{self.name or 'the model'} keeps no cache, so it cannot answer here. Give an attention model with past_key_values.")
         return logits, mask, cache
 
-    def _greedy(self, prompts: Sequence[tuple[int, ...]], limit: int) -> list[list[int]]:
+    def _greedy(self, prompts: Sequence[tuple[int, ...]], limit: int, lines: bool) -> list[list[int]]:
         """The most likely next token, again and again; what has ended leaves the batch once half of it has."""
         logits, mask, cache = self._prefill(prompts)
         said: list[list[int]] = [[] for _ in prompts]
@@ -144,7 +109,7 @@ class CausalModel:
             token = logits.argmax(1)
             for row, value in zip(going.tolist(), token.tolist(), strict=True):
                 said[row].append(value)
-                over[row] = over[row] or stops[value]
+                over[row] = over[row] or value == self.encoder.end or (stops[value] and not lines)
             ended = torch.tensor([over[row] for row in going.tolist()], device=self.device)
             if bool(ended.all()) or count + 1 == limit:
                 break
@@ -184,7 +149,7 @@ class CausalModel:
         for part_rows in by_length(rows, MOST_TOKENS):
             batch = self.batch(part_rows)
             sums = torch.zeros(len(part_rows), dtype=torch.float64, device=self.device).index_add(
-                0, batch.row, _chosen(self.logits(batch).logits, batch.targets)
+                0, batch.row, chosen(self.logits(batch).logits, batch.targets)
             )
             for row, value in zip(part_rows, sums.tolist(), strict=True):
                 nats[place[id(row)]] += value
@@ -219,7 +184,7 @@ class CausalModel:
         logits, mask, cache = self._prefill(prompts)
         owner = torch.tensor([i for i, given in enumerate(options) for _ in given], device=self.device)
         every = [option for given in options for option in given]
-        nats = _chosen(logits[owner], torch.tensor([option[0] for option in every], device=self.device))
+        nats = chosen(logits[owner], torch.tensor([option[0] for option in every], device=self.device))
         width = max(len(option) for option in every) - 1
         if width == 0:
             return [float(value) for value in nats.tolist()]
@@ -232,23 +197,4 @@ class CausalModel:
         rest, _ = self._forward(
             at, input_ids=tokens, attention_mask=torch.cat([read, torch.ones_like(tokens)], 1), position_ids=positions, past_key_values=cache, use_cache=True
         )
-        return [float(value) for value in nats.index_add(0, at // width, _chosen(rest, targets)).tolist()]
-
-
-def _chosen(logits: Tensor, targets: Tensor) -> Tensor:
-    """log p of each target, (N,), in float64."""
-    return torch.log_softmax(logits.float(), 1).gather(1, targets[:, None])[:, 0].double()
-
-
-@contextmanager
-def as_found(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; every submodule's mode and the random state are afterwards what they were."""
-    modes = {part: part.training for part in module.modules()}
-    devices = [p.device for p in module.parameters()][:1]
-    try:
-        with torch.random.fork_rng([d for d in devices if d.type == "cuda"]):
-            module.eval()
-            yield
-    finally:
-        for part, training in modes.items():
-            part.training = training
+        return [float(value) for value in nats.index_add(0, at // width, chosen(rest, targets)).tolist()]
