@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, T5Config
+from transformers import BertConfig, BertLMHeadModel, DistilBertConfig, GPT2Config, GPT2LMHeadModel, PreTrainedConfig
 
 from everlearn import CausalModel, Example, Gradient, Lora, ModelError, SettingError, Settings, load_model
 from everlearn.models.load import TINY, parse_lora
@@ -55,11 +55,21 @@ def test_broken_weights_say_so(tmp_path: Path) -> None:
         load_model(tmp_path / "m")
 
 
-def test_encoder_decoders_are_refused(tmp_path: Path, shared_tiny: CausalModel) -> None:
+@pytest.mark.parametrize("config", [BertConfig, DistilBertConfig])
+def test_encoders_without_a_decoder_are_refused(tmp_path: Path, shared_tiny: CausalModel, config: type[PreTrainedConfig]) -> None:
     shared_tiny.tokenizer.save_pretrained(tmp_path)
-    T5Config(vocab_size=10).save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="encoder-decoder.*'t5'"):
+    config(vocab_size=10).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=f"encoder-only model cannot answer.*type='{config.model_type}'.*with a decoder"):
         load_model(tmp_path)
+
+
+def test_an_encoder_turned_decoder_is_a_causal_model(tmp_path: Path, shared_tiny: CausalModel) -> None:
+    shared_tiny.tokenizer.save_pretrained(tmp_path)
+    size = len(shared_tiny.tokenizer)
+    BertLMHeadModel(
+        BertConfig(vocab_size=size, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, is_decoder=True)
+    ).save_pretrained(tmp_path)
+    assert isinstance(load_model(tmp_path), CausalModel)
 
 
 def test_code_in_a_repository_is_not_run(tmp_path: Path, shared_tiny: CausalModel) -> None:

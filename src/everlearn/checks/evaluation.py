@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 
 from everlearn.evaluate.tasks import Task, answers
-from everlearn.models.language import CausalModel
+from everlearn.models.weights import TrainedModel
 
 
-def check_evaluation(model: CausalModel, tasks: Sequence[Task]) -> None:
+def check_evaluation(model: TrainedModel, tasks: Sequence[Task]) -> None:
     """Evaluating leaves weights, gradients, every submodule's mode and the random state as found, and gives the same twice.
 
     Raises AssertionError that says what changed.

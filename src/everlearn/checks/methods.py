@@ -15,15 +15,15 @@ from everlearn.learn.objectives import Supervised
 from everlearn.learn.settings import Settings
 from everlearn.methods import BY_NAME
 from everlearn.methods.base import Method, State, Step, overrides
-from everlearn.models.language import CausalModel
 from everlearn.models.load import load_model
 from everlearn.models.state import load_state, save_state
+from everlearn.models.weights import TrainedModel
 from everlearn.streams.almanac import Almanac, almanac_stream
 from everlearn.types import Example, Experience, Row
 
 SETTINGS = Settings(rate=1e-3, passes=2, batch=12)
 Make = Callable[[], Method]
-Check = Callable[[type[Method], Callable[[], CausalModel]], bool]
+Check = Callable[[type[Method], Callable[[], TrainedModel]], bool]
 
 
 class Stopped(Exception):
@@ -38,14 +38,14 @@ class Recorder(Method):
     def __init__(self) -> None:
         self.seen: dict[str, Tensor] = {}
 
-    def begin(self, model: CausalModel, rows: Sequence[Row]) -> None:
+    def begin(self, model: TrainedModel, rows: Sequence[Row]) -> None:
         """Move the weights after all teachers and anchors were taken, so that no term is at its zero."""
         noise = torch.Generator().manual_seed(0)
         with torch.no_grad():
             for weight in model.trained().values():
                 weight.add_(0.02 * torch.randn(weight.shape, generator=noise).to(weight))
 
-    def gradients(self, model: CausalModel, step: Step) -> None:
+    def gradients(self, model: TrainedModel, step: Step) -> None:
         if not self.seen:
             self.seen = {name: weight.grad.clone() for name, weight in model.trained().items() if weight.grad is not None}
 
@@ -56,7 +56,7 @@ def small_stream() -> tuple[tuple[Example, ...], list[Experience]]:
     return stream.base[:24], [Experience(e.name, e.train[:24]) for e in stream]
 
 
-def run(make: Make | None, model: CausalModel, settings: Settings = SETTINGS) -> dict[str, Tensor]:
+def run(make: Make | None, model: TrainedModel, settings: Settings = SETTINGS) -> dict[str, Tensor]:
     """The weights after the base was remembered and two experiences were learned."""
     base, experiences = small_stream()
     learner = Gradient([] if make is None else [make()], settings)
@@ -67,7 +67,7 @@ def run(make: Make | None, model: CausalModel, settings: Settings = SETTINGS) ->
     return model.state()
 
 
-def neutral_is_plain(method: type[Method], load: Callable[[], CausalModel]) -> bool:
+def neutral_is_plain(method: type[Method], load: Callable[[], TrainedModel]) -> bool:
     """At its neutral settings a method is plain training bit for bit."""
     if method.neutral is None:
         return False
@@ -76,14 +76,14 @@ def neutral_is_plain(method: type[Method], load: Callable[[], CausalModel]) -> b
     return True
 
 
-def active_changes(method: type[Method], load: Callable[[], CausalModel]) -> bool:
+def active_changes(method: type[Method], load: Callable[[], TrainedModel]) -> bool:
     """With a strength above 0 something changes."""
     with_it, without = run(lambda: method(**method.active), load()), run(None, load())
     assert any(not torch.equal(with_it[name], without[name]) for name in without), f"{method.__name__}({_shown(method.active)}) does nothing"
     return True
 
 
-def same_run_twice(method: type[Method], load: Callable[[], CausalModel]) -> bool:
+def same_run_twice(method: type[Method], load: Callable[[], TrainedModel]) -> bool:
     """The same seed gives the same weights bit for bit."""
     _equal(
         run(lambda: method(**method.active), load()), run(lambda: method(**method.active), load()), f"{method.__name__} differs between two runs of one seed"
@@ -91,7 +91,7 @@ def same_run_twice(method: type[Method], load: Callable[[], CausalModel]) -> boo
     return True
 
 
-def resume_is_uninterrupted(method: type[Method], load: Callable[[], CausalModel]) -> bool:
+def resume_is_uninterrupted(method: type[Method], load: Callable[[], TrainedModel]) -> bool:
     """Stop inside the second experience or at its last step, save to disk, load, continue: the uninterrupted run bit for bit."""
     base, experiences = small_stream()
     whole = run(lambda: method(**method.active), load())
@@ -110,7 +110,7 @@ def resume_is_uninterrupted(method: type[Method], load: Callable[[], CausalModel
     return True
 
 
-def _stop(learner: Gradient, model: CausalModel, experience: Experience, place: float, folder: str) -> None:
+def _stop(learner: Gradient, model: TrainedModel, experience: Experience, place: float, folder: str) -> None:
     """Learn until this share of the steps is done, save there, and break off as a kill would."""
 
     def stop(step: Step, state: Callable[[], State]) -> None:
@@ -124,7 +124,7 @@ def _stop(learner: Gradient, model: CausalModel, experience: Experience, place: 
         torch.rand(7)  # a new process has another random state
 
 
-def accumulation_changes_nothing(method: type[Method], load: Callable[[], CausalModel]) -> bool:
+def accumulation_changes_nothing(method: type[Method], load: Callable[[], TrainedModel]) -> bool:
     """With a step's rows fixed, one micro-batch and several give the same gradient to 1e-5 in float32."""
     base, experiences = small_stream()
     seen = []
@@ -141,7 +141,7 @@ def accumulation_changes_nothing(method: type[Method], load: Callable[[], Causal
     return True
 
 
-def loss_is_pure(method: type[Method], load: Callable[[], CausalModel]) -> bool:
+def loss_is_pure(method: type[Method], load: Callable[[], TrainedModel]) -> bool:
     """`loss` and `count` give the same twice and leave the method's state alone."""
     _, experiences = small_stream()
     model, made = load(), method(**method.active)
@@ -158,7 +158,7 @@ def loss_is_pure(method: type[Method], load: Callable[[], CausalModel]) -> bool:
     return True
 
 
-def gradient_leaves_grad(method: type[Method], load: Callable[[], CausalModel]) -> bool:
+def gradient_leaves_grad(method: type[Method], load: Callable[[], TrainedModel]) -> bool:
     """`end` and what it computes leave weights, `.grad`, mode and random state as they were."""
     base, _ = small_stream()
     model, learner = load(), Gradient([method(**method.active)], SETTINGS)
@@ -185,7 +185,7 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def check_method(method: type[Method], load: Callable[[], CausalModel] = load_model) -> list[str]:
+def check_method(method: type[Method], load: Callable[[], TrainedModel] = load_model) -> list[str]:
     """Run every check on a method at its `neutral` and `active` settings; the names of those that ran.
 
     load: makes a fresh copy of a small model, always the same. Raises AssertionError that says what does not hold.

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from everlearn.learn.fit import Checkpoint
 from everlearn.methods.base import State
-from everlearn.models.language import CausalModel, LanguageModel
+from everlearn.models.language import LanguageModel
+from everlearn.models.weights import TrainedModel
 from everlearn.types import Example, Experience
 
 
@@ -31,15 +32,15 @@ class LearnLog:
 class Learner(Protocol):
     """Learns one experience after the other; streams, evaluation and versions see only this."""
 
-    def prepare(self, model: CausalModel) -> LanguageModel:
+    def prepare(self, model: TrainedModel) -> LanguageModel:
         """Once a run, before `load`: what is evaluated and served, the model itself or a wrapper."""
         ...
 
-    def remember(self, model: CausalModel, examples: Sequence[Example]) -> None:
+    def remember(self, model: TrainedModel, examples: Sequence[Example]) -> None:
         """Take note of a past the model already knows (a stream's base); does not train."""
         ...
 
-    def learn(self, model: CausalModel, experience: Experience, checkpoint: Checkpoint | None = None) -> LearnLog:
+    def learn(self, model: TrainedModel, experience: Experience, checkpoint: Checkpoint | None = None) -> LearnLog:
         """Learn what arrived. After `load` of a state saved inside this experience, go on there."""
         ...
 

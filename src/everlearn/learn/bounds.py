@@ -8,20 +8,20 @@ from everlearn.learn.base import LearnLog
 from everlearn.learn.fit import Checkpoint
 from everlearn.learn.gradient import Gradient
 from everlearn.methods.base import State
-from everlearn.models.language import CausalModel
+from everlearn.models.weights import TrainedModel
 from everlearn.types import Example, Experience, superseded
 
 
 class Frozen:
     """Learns nothing: what the starting model scores on everything."""
 
-    def prepare(self, model: CausalModel) -> CausalModel:
+    def prepare(self, model: TrainedModel) -> TrainedModel:
         return model
 
-    def remember(self, model: CausalModel, examples: Sequence[Example]) -> None:
+    def remember(self, model: TrainedModel, examples: Sequence[Example]) -> None:
         """There is nothing to note."""
 
-    def learn(self, model: CausalModel, experience: Experience, checkpoint: Checkpoint | None = None) -> LearnLog:
+    def learn(self, model: TrainedModel, experience: Experience, checkpoint: Checkpoint | None = None) -> LearnLog:
         return LearnLog()
 
     def state(self) -> State:

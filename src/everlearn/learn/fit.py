@@ -23,7 +23,7 @@ from everlearn.learn.plan import Plan
 from everlearn.learn.settings import Settings
 from everlearn.methods.base import Method, State, Step, overrides
 from everlearn.models.batch import by_length
-from everlearn.models.language import CausalModel
+from everlearn.models.weights import TrainedModel
 from everlearn.types import Row
 
 STAGES = ("penalty", "projection", "mask")
@@ -59,7 +59,7 @@ class Course:
 
 
 def fit(
-    model: CausalModel,
+    model: TrainedModel,
     rows: Sequence[Row],
     objective: Objective,
     methods: Sequence[Method],
@@ -118,7 +118,7 @@ def fit(
     return FitLog(plan.total, so_far.learned_tokens, _last_tenth(so_far.losses), so_far.seconds + now - started, now - ending, plan.rehearsed)
 
 
-def accelerator_for(model: CausalModel, settings: Settings) -> Accelerator:
+def accelerator_for(model: TrainedModel, settings: Settings) -> Accelerator:
     """An Accelerator of the wanted precision and the model's device, also where another was made before in this process.
 
     Only the loop divides: whatever a launcher configured, it accumulates nothing.
@@ -130,7 +130,7 @@ def accelerator_for(model: CausalModel, settings: Settings) -> Accelerator:
     return Accelerator(mixed_precision=settings.precision, cpu=model.device.type == "cpu", gradient_accumulation_plugin=once)
 
 
-def objective_gradient(model: CausalModel, rows: Sequence[Row], objective: Objective, settings: Settings) -> dict[str, Tensor]:
+def objective_gradient(model: TrainedModel, rows: Sequence[Row], objective: Objective, settings: Settings) -> dict[str, Tensor]:
     """The objective's mean gradient over some rows, by name; `.grad` and the random state stay as they are."""
     trained = model.trained()
     batches = [model.batch(part) for part in by_length(rows, settings.micro_tokens)]
@@ -156,7 +156,7 @@ def _random(key: str, place: int, method: Method, verb: str) -> Random:
     return Random(f"{key}/{place}/{type(method).__name__}/{verb}")
 
 
-def _planned(model: CausalModel, rows: Sequence[Row], methods: Sequence[Method], settings: Settings, key: str) -> Plan:
+def _planned(model: TrainedModel, rows: Sequence[Row], methods: Sequence[Method], settings: Settings, key: str) -> Plan:
     mixed = [row for number in range(settings.passes) for row in Random(f"{key}/pass{number}").sample(list(rows), len(rows))]
     for place, m in enumerate(methods):
         mixed = m.mix(model, mixed, _random(key, place, m, "mix"))
@@ -165,14 +165,14 @@ def _planned(model: CausalModel, rows: Sequence[Row], methods: Sequence[Method],
     return Plan(mixed, list(rows), settings.steps(len(rows)))
 
 
-def _state(model: CausalModel, optimizer: Optimizer, plan: Plan, so_far: Course, seconds: float) -> State:
+def _state(model: TrainedModel, optimizer: Optimizer, plan: Plan, so_far: Course, seconds: float) -> State:
     moments = {str(place): {name: value.clone() for name, value in kept.items()} for place, kept in optimizer.state_dict()["state"].items()}
     course = {"done": so_far.done, "learned_tokens": so_far.learned_tokens, "seconds": so_far.seconds + seconds, "losses": torch.stack(so_far.losses)}
     random = {"cpu": torch.get_rng_state()} | ({"cuda": torch.cuda.get_rng_state(model.device)} if model.device.type == "cuda" else {})
     return {"course": course, "plan": plan.state(), "weights": model.state(), "optimizer": moments, "random": random}
 
 
-def _resumed(model: CausalModel, optimizer: Optimizer, state: Mapping[str, object]) -> tuple[Plan, Course]:
+def _resumed(model: TrainedModel, optimizer: Optimizer, state: Mapping[str, object]) -> tuple[Plan, Course]:
     """The plan of a saved state and how far it had come; weights, optimizer and random state are put back."""
     course, weights, moments, random = (state.get(name) for name in ("course", "weights", "optimizer", "random"))
     if not (isinstance(course, dict) and isinstance(weights, dict) and isinstance(moments, dict) and isinstance(random, dict)):

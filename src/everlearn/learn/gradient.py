@@ -15,8 +15,8 @@ from everlearn.learn.objectives import Objective, Supervised
 from everlearn.learn.plan import Plan
 from everlearn.learn.settings import Settings
 from everlearn.methods.base import Method, State, Step
-from everlearn.models.language import CausalModel
 from everlearn.models.state import on_device
+from everlearn.models.weights import TrainedModel
 from everlearn.types import Example, Experience
 
 
@@ -34,19 +34,19 @@ class Gradient:
         self._inside: State | None = None
         self._device = torch.device("cpu")
 
-    def prepare(self, model: CausalModel) -> CausalModel:
+    def prepare(self, model: TrainedModel) -> TrainedModel:
         self._device = model.device
         for method in self.methods:
             method.prepare(model)
         return model
 
-    def remember(self, model: CausalModel, examples: Sequence[Example]) -> None:
+    def remember(self, model: TrainedModel, examples: Sequence[Example]) -> None:
         rows = model.encoder.rows(examples)
         step = Step(0, 0, 0.0, rows, lambda given: objective_gradient(model, given, self.objective, self.settings))
         for place, method in enumerate(self.methods):
             method.end(model, step, Random(f"{self.seed}/base/{place}/{type(method).__name__}"))
 
-    def learn(self, model: CausalModel, experience: Experience, checkpoint: Checkpoint | None = None) -> LearnLog:
+    def learn(self, model: TrainedModel, experience: Experience, checkpoint: Checkpoint | None = None) -> LearnLog:
         cut = model.encoder.cut
         rows = [row for row in model.encoder.rows(experience.train) if row.learned]
         if not rows:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
-    from everlearn.models.language import CausalModel
+    from everlearn.models.weights import TrainedModel
 
 # What a method or learner keeps: tensors and JSON, nested in dicts; never pickled.
 State = dict[str, object]
@@ -56,17 +56,17 @@ class Method:
     paper: ClassVar[str] = ""
     stores: ClassVar[str] = "nothing"
 
-    def prepare(self, model: CausalModel) -> None:
+    def prepare(self, model: TrainedModel) -> None:
         """Once a run, before `load`: structure only (freeze, insert adapters, masks)."""
 
-    def mix(self, model: CausalModel, rows: list[Row], random: Random) -> list[Row]:
+    def mix(self, model: TrainedModel, rows: list[Row], random: Random) -> list[Row]:
         """Once an experience, the model still old: the rows of all passes, in the order of learning."""
         return rows
 
-    def begin(self, model: CausalModel, rows: Sequence[Row]) -> None:
+    def begin(self, model: TrainedModel, rows: Sequence[Row]) -> None:
         """After every `mix`, the model still old: sees all rows. Not called on resume, so what it makes is part of `state`."""
 
-    def draw(self, model: CausalModel, step: Step, random: Random) -> list[Row]:
+    def draw(self, model: TrainedModel, step: Step, random: Random) -> list[Row]:
         """Extra rows of one step, before it is cut into micro-batches."""
         return []
 
@@ -74,24 +74,24 @@ class Method:
         """The denominator of this method's loss, from data alone; by default the learned tokens."""
         return float(len(batch.targets))
 
-    def loss(self, model: CausalModel, batch: Batch, out: Out) -> Tensor:
+    def loss(self, model: TrainedModel, batch: Batch, out: Out) -> Tensor:
         """The values of this method's term, of any shape; the loop sums them. Overriding it makes the method a term."""
         raise SettingError(f"{type(self).__name__} has no loss term. Override loss to add one.")
 
-    def observe(self, model: CausalModel, batch: Batch, out: Out) -> None:
+    def observe(self, model: TrainedModel, batch: Batch, out: Out) -> None:
         """After backward, `out` detached."""
 
-    def gradients(self, model: CausalModel, step: Step) -> None:
+    def gradients(self, model: TrainedModel, step: Step) -> None:
         """Once a step, may change `.grad`: penalties first, then projections, then masks; clipping follows."""
 
     def rate(self, step: Step) -> float:
         """A factor on the learning rate."""
         return 1.0
 
-    def stepped(self, model: CausalModel, step: Step) -> None:
+    def stepped(self, model: TrainedModel, step: Step) -> None:
         """After the optimizer moved the weights: may rewrite the update, from `step.before`."""
 
-    def end(self, model: CausalModel, step: Step, random: Random) -> None:
+    def end(self, model: TrainedModel, step: Step, random: Random) -> None:
         """After an experience, or for one learned elsewhere (`step.number` 0): importance, buffer, merge."""
 
     def state(self) -> State:

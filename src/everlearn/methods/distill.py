@@ -12,7 +12,7 @@ from everlearn.errors import SettingError
 from everlearn.methods.base import Method, State, at_least
 from everlearn.methods.tensors import tensors_of
 from everlearn.models.batch import by_length
-from everlearn.models.language import CausalModel, as_found
+from everlearn.models.weights import TrainedModel, as_found
 from everlearn.types import Batch, Out, Row
 
 SMALLEST_TAIL = 1e-6  # the tail's probability is kept above this: its logarithm has no gradient there
@@ -49,7 +49,7 @@ class Distill(Method):
         self.strength, self.on, self.temperature, self.k = strength, on, temperature, k
         self.teacher: dict[str, Teacher] = {}
 
-    def begin(self, model: CausalModel, rows: Sequence[Row]) -> None:
+    def begin(self, model: TrainedModel, rows: Sequence[Row]) -> None:
         self.teacher = {}
         if not self.strength:
             return
@@ -63,7 +63,7 @@ class Distill(Method):
     def count(self, batch: Batch) -> float:
         return float(sum(len(row.learned) for row in batch.rows if row.id in self.teacher and self._covers(row)))
 
-    def loss(self, model: CausalModel, batch: Batch, out: Out) -> Tensor:
+    def loss(self, model: TrainedModel, batch: Batch, out: Out) -> Tensor:
         taught = [row.id in self.teacher and self._covers(row) for row in batch.rows]
         answers = [self.teacher[row.id] for row, covered in zip(batch.rows, taught, strict=True) if covered]
         here = torch.tensor(taught, device=batch.row.device)[batch.row]

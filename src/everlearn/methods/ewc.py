@@ -10,7 +10,7 @@ from torch import Tensor
 
 from everlearn.methods.base import Method, State, Step, at_least
 from everlearn.methods.tensors import learned_lists, tensors_of
-from everlearn.models.language import CausalModel, as_found
+from everlearn.models.weights import TrainedModel, as_found
 from everlearn.types import Row
 
 
@@ -41,12 +41,12 @@ class EWC(Method):
         self.fisher: dict[str, Tensor] = {}
         self.anchor: dict[str, Tensor] = {}
 
-    def gradients(self, model: CausalModel, step: Step) -> None:
+    def gradients(self, model: TrainedModel, step: Step) -> None:
         if self.strength and self.fisher:
             weights, gradients, fishers, anchors = learned_lists(model, self.fisher, self.anchor)
             torch._foreach_addcmul_(gradients, fishers, torch._foreach_sub(weights, anchors), value=self.strength)
 
-    def end(self, model: CausalModel, step: Step, random: Random) -> None:
+    def end(self, model: TrainedModel, step: Step, random: Random) -> None:
         if not step.rows or not self.strength:
             return
         fresh = fisher_per_example(model, sampled(step.rows, self.samples, random), step)
@@ -64,7 +64,7 @@ class EWC(Method):
         self.fisher, self.anchor = tensors_of(state, "fisher"), tensors_of(state, "anchor")
 
 
-def fisher_per_example(model: CausalModel, rows: Sequence[Row], step: Step) -> dict[str, Tensor]:
+def fisher_per_example(model: TrainedModel, rows: Sequence[Row], step: Step) -> dict[str, Tensor]:
     """The mean over rows of the squared gradient of each row's log-likelihood (summed over its tokens), by parameter."""
     total = {name: torch.zeros_like(weight) for name, weight in model.trained().items()}
     with as_found(model.module):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from everlearn.methods.base import Method, Step, at_least
-from everlearn.models.language import CausalModel
+from everlearn.models.weights import TrainedModel
 
 
 class L2(Method):
@@ -29,7 +29,7 @@ class L2(Method):
         at_least("l2 strength", strength, 0)
         self.strength = strength
 
-    def gradients(self, model: CausalModel, step: Step) -> None:
+    def gradients(self, model: TrainedModel, step: Step) -> None:
         self.add_to(model.trained().values())
 
     def add_to(self, parameters: Iterable[nn.Parameter]) -> None:

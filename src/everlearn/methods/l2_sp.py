@@ -7,7 +7,7 @@ from torch import Tensor
 
 from everlearn.methods.base import Method, State, Step, at_least
 from everlearn.methods.tensors import learned_lists, tensors_of
-from everlearn.models.language import CausalModel
+from everlearn.models.weights import TrainedModel
 
 
 class L2SP(Method):
@@ -31,15 +31,15 @@ class L2SP(Method):
         self.strength, self.decoupled = strength, decoupled
         self.anchor: dict[str, Tensor] = {}
 
-    def begin(self, model: CausalModel, rows: object) -> None:
+    def begin(self, model: TrainedModel, rows: object) -> None:
         self.anchor = model.state()
 
-    def gradients(self, model: CausalModel, step: Step) -> None:
+    def gradients(self, model: TrainedModel, step: Step) -> None:
         if self.strength and not self.decoupled:
             weights, gradients, anchors = learned_lists(model, self.anchor)
             torch._foreach_add_(gradients, torch._foreach_sub(weights, anchors), alpha=self.strength)
 
-    def stepped(self, model: CausalModel, step: Step) -> None:
+    def stepped(self, model: TrainedModel, step: Step) -> None:
         if self.strength and self.decoupled:
             weights, _, anchors = learned_lists(model, self.anchor)
             torch._foreach_lerp_(weights, anchors, min(1.0, step.rate * self.strength))

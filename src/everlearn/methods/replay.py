@@ -9,7 +9,7 @@ from typing import Literal
 from everlearn.errors import SettingError, StateError
 from everlearn.methods.base import Method, State, Step, at_least
 from everlearn.models.encode import Encoder
-from everlearn.models.language import CausalModel
+from everlearn.models.weights import TrainedModel
 from everlearn.replay.buffers import Balanced, Reservoir
 from everlearn.types import Example, Row, superseded
 
@@ -42,7 +42,7 @@ class Replay(Method):
         self.share, self.kind = share, kind
         self.buffer: Reservoir | Balanced = Reservoir(rows) if kind == "reservoir" else Balanced(rows)
 
-    def mix(self, model: CausalModel, rows: list[Row], random: Random) -> list[Row]:
+    def mix(self, model: TrainedModel, rows: list[Row], random: Random) -> list[Row]:
         new = [row for row in rows if not row.from_memory]
         old = superseded(self.buffer.examples(), [row.example for row in new])
         if not self.share or not old:
@@ -50,7 +50,7 @@ class Replay(Method):
         tokens = self.share * sum(len(row.tokens) for row in new)
         return interleaved(rows, drawn(model.encoder, old, tokens, random))
 
-    def end(self, model: CausalModel, step: Step, random: Random) -> None:
+    def end(self, model: TrainedModel, step: Step, random: Random) -> None:
         if self.share:
             self.buffer.offer([row.example for row in step.rows], random)
 

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from everlearn.errors import StateError
 from everlearn.methods.base import State
-from everlearn.models.language import CausalModel
+from everlearn.models.weights import TrainedModel
 
 
-def learned_lists(model: CausalModel, *beside: Mapping[str, Tensor]) -> tuple[list[Tensor], ...]:
+def learned_lists(model: TrainedModel, *beside: Mapping[str, Tensor]) -> tuple[list[Tensor], ...]:
     """Weights, gradients, and each mapping's tensors beside them, of the parameters that have a gradient: equal lists for foreach operations."""
     learned = [(name, weight.detach(), weight.grad) for name, weight in model.trained().items() if weight.grad is not None]
     others = ([kept[name] for name, _, _ in learned] for kept in beside)

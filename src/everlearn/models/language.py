@@ -13,7 +13,8 @@ from transformers.cache_utils import DynamicCache
 from everlearn.errors import DataError, ModelError
 from everlearn.models.batch import by_length
 from everlearn.models.encode import Encoder
-from everlearn.models.weights import TrainedModel, as_found, chosen
+from everlearn.models.weights import TrainedModel, chosen
+from everlearn.models.weights import as_found as as_found
 from everlearn.types import Batch, Example, Out, Row
 
 MOST_TOKENS = 16_384  # padded tokens in one evaluation batch: on two cores, larger ones were no faster
@@ -84,7 +85,7 @@ class CausalModel(TrainedModel):
     def _forward(self, keep: Tensor, **inputs: object) -> tuple[Tensor, DynamicCache | None]:
         """Logits (N, V) at the flat positions `keep` of (B, T), and the cache."""
         out = self._at(keep, **inputs)
-        return out.logits[0], out.get("past_key_values")
+        return out["logits"][0], out.get("past_key_values")
 
     def _prefill(self, prompts: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor, DynamicCache]:
         """Prompts padded on the left: next-token logits (B, V), mask (B, T), cache."""

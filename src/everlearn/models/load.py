@@ -12,11 +12,14 @@ from typing import Literal, cast, get_args
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging
 
 from everlearn.errors import ModelError, SettingError
 from everlearn.models.language import CausalModel
+from everlearn.models.seq2seq import Seq2SeqModel
+from everlearn.models.weights import TrainedModel
 
 Dtype = Literal["float32", "bfloat16", "auto"]
 LARGE = 500_000_000  # parameters from which on AdamW on all weights is too much for most machines
@@ -65,8 +68,8 @@ def load_model(
     lora: Lora | Literal["auto"] | None = "auto",
     dtype: Dtype = "float32",
     device: str | None = None,
-) -> CausalModel:
-    """The causal language model `name`: "tiny" (ships with everlearn), a local folder, or a hub id.
+) -> TrainedModel:
+    """The language model `name`, decoder-only or encoder-decoder: "tiny" (ships with everlearn), a local folder, or a hub id.
 
     Only safetensors are read and no code of the repository runs. lora: the adapters to train, None for all weights; "auto" trains adapters
     of rank 16 from half a billion parameters on. dtype: of the weights in memory; "auto" is the file's own.
@@ -79,11 +82,12 @@ def load_model(
     try:
         config = AutoConfig.from_pretrained(found)
         tokenizer = AutoTokenizer.from_pretrained(found)
-        if config.is_encoder_decoder:
-            raise ModelError(f"encoder-decoder models are not supported yet (model={str(name)!r}, type={config.model_type!r}). Give a causal language model.")
+        family = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+        if _only_reads(config):
+            raise ModelError(f"an encoder-only model cannot answer (model={str(name)!r}, type={config.model_type!r}). Give one with a decoder.")
         with quiet_bars():
             kind = dtype if dtype == "auto" else getattr(torch, dtype)
-            module: PreTrainedModel = AutoModelForCausalLM.from_pretrained(found, config=config, dtype=kind, use_safetensors=True)
+            module: PreTrainedModel = family.from_pretrained(found, config=config, dtype=kind, use_safetensors=True)
     except ModelError:
         raise
     except (OSError, ValueError, KeyError, SafetensorError) as problem:
@@ -96,7 +100,15 @@ def load_model(
     module.train()
     if lora == "auto":
         lora = Lora() if sum(p.numel() for p in module.parameters()) >= LARGE else None
-    return CausalModel(module if lora is None else _with_lora(module, lora), tokenizer, str(name))
+    module = module if lora is None else _with_lora(module, lora)
+    return Seq2SeqModel(module, tokenizer, str(name)) if config.is_encoder_decoder else CausalModel(module, tokenizer, str(name))
+
+
+def _only_reads(config: PreTrainedConfig) -> bool:
+    """An encoder with a masked-language-model head, such as BERT: transformers would load it as a decoder that looks ahead."""
+    told = config.to_dict()
+    decodes = config.is_encoder_decoder or told.get("is_decoder") or told.get("causal")
+    return config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not decodes
 
 
 @contextmanager
@@ -114,7 +126,8 @@ def quiet_bars() -> Iterator[None]:
 def _with_lora(module: PreTrainedModel, lora: Lora) -> PreTrainedModel:
     if lora.rank < 1 or not 0 <= lora.dropout < 1:
         raise ModelError(f"LoRA needs a rank of at least 1 and a dropout in [0, 1) (rank={lora.rank!r}, dropout={lora.dropout!r}).")
-    config = LoraConfig(r=lora.rank, lora_alpha=2 * lora.rank, lora_dropout=lora.dropout, target_modules="all-linear", task_type=TaskType.CAUSAL_LM)
+    task = TaskType.SEQ_2_SEQ_LM if module.config.is_encoder_decoder else TaskType.CAUSAL_LM
+    config = LoraConfig(r=lora.rank, lora_alpha=2 * lora.rank, lora_dropout=lora.dropout, target_modules="all-linear", task_type=task)
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)  # peft asks transformers the old way
         warnings.filterwarnings("ignore", ".*fan_in_fan_out", UserWarning)  # and sets this right by itself

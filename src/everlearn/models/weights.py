@@ -1,0 +1,102 @@
+"""What every model that learns shares: its weights, in and out, and an output head that runs only where it is asked to."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.utils.generic import ModelOutput
+
+from everlearn.errors import ModelError
+from everlearn.models.batch import make_batch
+from everlearn.models.encode import Encoder
+from everlearn.types import Batch, Example, Out, Row
+
+
+class TrainedModel(ABC):
+    """A LanguageModel whose weights learn: what methods, objectives and learners see.
+
+    module: the PreTrainedModel or PeftModel, `head` its output head.   encoder: its Examples as Rows.   name: for messages.
+    """
+
+    def __init__(self, module: PreTrainedModel, encoder: Encoder, head: nn.Module, name: str) -> None:
+        self.module, self.encoder, self.name = module, encoder, name
+        self.tokenizer = encoder.tokenizer
+        self.pad = int(self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else encoder.end)
+        self._head = head
+
+    @abstractmethod
+    def logits(self, batch: Batch) -> Out:
+        """Next-token logits for the batch's N learned tokens, (N, V); differentiable."""
+
+    @abstractmethod
+    def generate(self, prompts: Sequence[Example], limit: int, lines: bool = False) -> list[str]:
+        """The greedy answer to each prompt, up to the end of text, a line break (with `lines` also beyond), or `limit` tokens."""
+
+    @abstractmethod
+    def score(self, prompts: Sequence[Example], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
+        """Log-likelihood in nats of each continuation after its prompt, the end of text not included."""
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.module.parameters()).device
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The parameters that learn, by name; with adapters, the adapters' alone. Methods know no others."""
+        return {name: parameter for name, parameter in self.module.named_parameters() if parameter.requires_grad}
+
+    def state(self) -> dict[str, Tensor]:
+        """A copy of the trained parameters."""
+        return {name: parameter.detach().clone() for name, parameter in self.trained().items()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Put trained parameters back in place."""
+        trained = self.trained()
+        if trained.keys() != state.keys():
+            raise ModelError(f"saved weights do not fit (differing names: {sorted(trained.keys() ^ state.keys())[:3]}). Load the model they were saved from.")
+        with torch.no_grad():
+            for name, value in state.items():
+                trained[name].copy_(value)
+
+    def batch(self, rows: Sequence[Row]) -> Batch:
+        """The rows as tensors on the model's device."""
+        return make_batch(rows, self.pad, self.device)
+
+    def _at(self, keep: Tensor, **inputs: object) -> ModelOutput:
+        """The module's output with logits (1, N, V) at the flat positions `keep` of (B, T) alone, whatever the architecture does around its head."""
+
+        def select(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            if given[0].dim() != 3:
+                raise ModelError(
+                    f"the output head reads more than one state a token (model={self.name!r}, shape={tuple(given[0].shape)!r}). Give another model."
+                )
+            return (given[0].flatten(0, 1)[keep].unsqueeze(0),)
+
+        handle = self._head.register_forward_pre_hook(select)
+        try:
+            return self.module(**inputs)  # type: ignore[no-any-return]
+        finally:
+            handle.remove()
+
+
+def chosen(logits: Tensor, targets: Tensor) -> Tensor:
+    """log p of each target, (N,), in float64."""
+    return torch.log_softmax(logits.float(), 1).gather(1, targets[:, None])[:, 0].double()
+
+
+@contextmanager
+def as_found(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; every submodule's mode and the random state are afterwards what they were."""
+    modes = {part: part.training for part in module.modules()}
+    devices = [p.device for p in module.parameters()][:1]
+    try:
+        with torch.random.fork_rng([d for d in devices if d.type == "cuda"]):
+            module.eval()
+            yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
