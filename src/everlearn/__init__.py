@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from everlearn.models.language import LanguageModel as LanguageModel
     from everlearn.models.load import Lora as Lora
     from everlearn.models.load import load_model as load_model
+    from everlearn.models.seq2seq import Seq2SeqModel as Seq2SeqModel
+    from everlearn.models.weights import TrainedModel as TrainedModel
     from everlearn.results import Results as Results
     from everlearn.results import Run as Run
     from everlearn.streams.almanac import Almanac as Almanac
@@ -85,6 +87,7 @@ _HOMES = {
     "Results": "results",
     "Row": "types",
     "Run": "results",
+    "Seq2SeqModel": "models.seq2seq",
     "SettingError": "errors",
     "Settings": "learn.settings",
     "StateError": "errors",
@@ -92,6 +95,7 @@ _HOMES = {
     "Stream": "types",
     "Supervised": "learn.objectives",
     "Task": "evaluate.tasks",
+    "TrainedModel": "models.weights",
     "almanac_stream": "streams.almanac",
     "compare": "comparison",
     "fit": "learn.fit",
