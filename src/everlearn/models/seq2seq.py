@@ -99,7 +99,7 @@ class Seq2SeqModel(TrainedModel):
         rows = [Row(e, (*tokens, *(self.pad,) * said), ()) for e, tokens, said in zip(prompts, sources, longest, strict=True)]  # sized by what is read and said
         place = {id(row): number for number, row in enumerate(rows)}
         scores: list[list[float]] = [[] for _ in rows]
-        most = min(MOST_TOKENS, MOST_LOGITS // int(next(self._head.parameters()).shape[0])) // max((len(given) for given in options), default=1)
+        most = min(MOST_TOKENS, MOST_LOGITS // int(next(self._head.parameters()).shape[0])) // max(1, *map(len, options))
         with as_found(self.module), torch.inference_mode():
             for part in by_length(rows, most, MOST_TOKENS // 4):
                 numbers = [place[id(row)] for row in part]
