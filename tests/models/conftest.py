@@ -50,15 +50,19 @@ def pair_tokenizer(opens: bool = False) -> PreTrainedTokenizerFast:
 
 
 def saved(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
-    """Weights of some size, so that answers are long and differ from each other."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def rough(model: PreTrainedModel) -> PreTrainedModel:
+    """Weights of some size, so that answers differ from each other."""
     seeded = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.dim() > 1:
                 weight.normal_(0, 0.2 if "embed_tokens" in name or "shared" in name else 1.0, generator=seeded)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return model
 
 
 def t5(size: int, **given: object) -> T5ForConditionalGeneration:
@@ -73,10 +77,26 @@ def wide(size: int) -> dict[str, int]:
 
 
 @pytest.fixture(scope="session")
+def fresh_t5_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """T5 as it is before training, with dropout as published."""
+    tokenizer = pair_tokenizer()
+    torch.manual_seed(0)
+    return saved(t5(len(tokenizer), num_layers=1, dropout_rate=0.1), tokenizer, tmp_path_factory.mktemp("fresh-t5"))
+
+
+@pytest.fixture(scope="session")
+def still_t5_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same without dropout, so that two forward passes are equal."""
+    tokenizer = pair_tokenizer()
+    torch.manual_seed(0)
+    return saved(t5(len(tokenizer), num_layers=1), tokenizer, tmp_path_factory.mktemp("still-t5"))
+
+
+@pytest.fixture(scope="session")
 def t5_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """T5: one embedding for everything, scaled before the head; relative positions."""
     tokenizer = pair_tokenizer()
-    return saved(t5(len(tokenizer)), tokenizer, tmp_path_factory.mktemp("t5"))
+    return saved(rough(t5(len(tokenizer))), tokenizer, tmp_path_factory.mktemp("t5"))
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +104,7 @@ def t5_v1_1_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """T5 1.1, the shape of mT5: gated, its head not scaled."""
     tokenizer = pair_tokenizer()
     model = t5(len(tokenizer), tie_word_embeddings=False, feed_forward_proj="gated-gelu")
-    return saved(model, tokenizer, tmp_path_factory.mktemp("t5-1-1"))
+    return saved(rough(model), tokenizer, tmp_path_factory.mktemp("t5-1-1"))
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +115,7 @@ def bart_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.generation_config.forced_bos_token_id = START
     model.generation_config.forced_eos_token_id = None
     model.final_logits_bias.normal_(0, 0.1, generator=torch.Generator().manual_seed(0))
-    return saved(model, tokenizer, tmp_path_factory.mktemp("bart"))
+    return saved(rough(model), tokenizer, tmp_path_factory.mktemp("bart"))
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +126,7 @@ def marian_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.generation_config.bad_words_ids = [[PAD]]
     model.generation_config.forced_eos_token_id = None
     model.final_logits_bias[0, PAD] = 1e4
-    return saved(model, tokenizer, tmp_path_factory.mktemp("marian"))
+    return saved(rough(model), tokenizer, tmp_path_factory.mktemp("marian"))
 
 
 @pytest.fixture(params=["t5_folder", "t5_v1_1_folder", "bart_folder", "marian_folder"])
