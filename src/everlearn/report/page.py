@@ -1,0 +1,237 @@
+"""One self-contained page of what was learned and what was lost; it opens offline and asks nothing of any server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
+
+from everlearn.errors import MissingExtra, SettingError
+from everlearn.report import tables
+from everlearn.report.changes import SHOWN, ChangeList, change_lists
+from everlearn.report.drawing import Figure, Look, look
+from everlearn.report.figures import cost_figure, extra_figures, stream_figures
+from everlearn.report.sections import BOUNDS, Method, Section, read_sections
+from everlearn.report.verdict import verdict
+from everlearn.report.words import Column, counted, shown
+from everlearn.version import VERSION
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+
+def write_report(folders: str | Path | Sequence[str | Path], out: str | Path | None = None) -> Path:
+    """The page about these run folders (or results.json files), written to `out`; returns where it is.
+
+    out: by default report.html in the one folder given, or in the current folder where several are joined. Folders of one stream become one
+    section, each further stream one more. Raises SettingError for a place without results, StateError for broken records and for folders
+    of one stream that were tested on different questions, MissingExtra without the extra `report`.
+    """
+    places = [folders] if isinstance(folders, str | Path) else list(folders)
+    if not places:
+        raise SettingError("a report needs at least one run folder, got none (folders=[]). Name the folders that `everlearn compare` wrote.")
+    path = _place(places, out)
+    text = render(read_sections(places))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.writing")
+    aside.write_bytes(text.encode("utf-8", "replace"))  # a model may say half a surrogate pair
+    aside.replace(path)
+    return path
+
+
+def render(sections: Sequence[Section]) -> str:
+    """The page as text."""
+    environment, plotly = _environment(), _plotly()
+    views = [SectionView(section, f"s{number}") for number, section in enumerate(sections, 1)]
+    figures: dict[str, JsonValue] = {name: {"data": figure.data, "layout": figure.layout} for view in views for name, figure in view.figures()}
+    return environment.get_template("page.html").render(
+        views=views,
+        overview=tables.overview(sections) if len(sections) > 1 else [],
+        bounds=BOUNDS,
+        version=VERSION,
+        style=_part("page.css"),
+        script=_part("page.js"),
+        plotly=plotly.replace("</script", "<\\/script"),
+        figures=embedded(figures),
+        shown_examples=SHOWN,
+    )
+
+
+def embedded(value: JsonValue) -> str:
+    """JSON that can stand inside a script element, whatever its texts hold.
+
+    >>> embedded("</script><!--")
+    '"\\\\u003c/script\\\\u003e\\\\u003c!--"'
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+@dataclass(frozen=True, slots=True)
+class FigureGroup:
+    """Figures that stand side by side under one head and one legend."""
+
+    title: str
+    figures: tuple[tuple[str, Figure], ...]
+    legend: tuple[Method, ...]
+
+
+class SectionView:
+    """A section as the template shows it.   name: unique on the page; every id begins with it."""
+
+    def __init__(self, section: Section, name: str) -> None:
+        self.section, self.name = section, name
+        self.verdict = verdict(section)
+        self.summary = tables.summary(section)
+        self.groups = list(self._groups())
+        self.changes: list[tuple[Method, list[ChangeList]]] = [
+            (method, lists) for method in section.ranked if (lists := change_lists(section, method, section.baseline))
+        ]
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return tables.columns(self.section)
+
+    @property
+    def caption(self) -> str:
+        """What every table must say of itself."""
+        ids = "Task ids are given to the learner and at test." if self.section.task_ids else "Task ids are hidden from the learner and at test."
+        questions = sum(task.examples or 0 for task in self.section.tasks)
+        asked = f" {counted(questions, 'test question')}." if questions else ""
+        return f"Scores: {self.section.main_kind}.{asked} {ids}"
+
+    @property
+    def intervals(self) -> list[tables.Span]:
+        return tables.interval_spans(self.section)
+
+    @property
+    def differences(self) -> dict[str, list[tables.Span]]:
+        return tables.difference_spans(self.section)
+
+    @property
+    def heats(self) -> list[tuple[Method, list[tables.Heat]]]:
+        """In the summary's order, so that the first is the one to look at."""
+        return [(line.method, tables.heats(self.section, line.method)) for line in self.summary]
+
+    @property
+    def corpus(self) -> list[tuple[str, str, str, tuple[str, ...]]]:
+        return tables.corpus_rows(self.section)
+
+    @property
+    def metrics(self) -> list[tuple[str, tuple[tables.Shown, ...]]]:
+        return tables.all_metrics(self.section)
+
+    @property
+    def settings(self) -> list[tuple[Method, list[tuple[str, str]]]]:
+        return [(method, tables.settings_of(method)) for method in self.section.methods]
+
+    @property
+    def commands(self) -> list[str]:
+        return list(dict.fromkeys(batch.results.command for batch in self.section.batches if batch.results.command))
+
+    @property
+    def dates(self) -> list[str]:
+        return sorted({batch.results.created[:10] for batch in self.section.batches if batch.results.created})
+
+    @property
+    def tasks(self) -> list[tuple[str, str, str, str, str, str]]:
+        """(name, kind of score, questions, taught by, chance, before the stream)."""
+        names, rows = self.section.first.matrix.experiences, self.section.first.matrix
+        before = dict(zip(rows.tasks, rows.rows[0], strict=True))
+        return [
+            (t.name, t.score, "" if t.examples is None else f"{t.examples:,}", _taught(t.learned, names), shown(t.chance), shown(before.get(t.name)))
+            for t in self.section.tasks
+        ]
+
+    @property
+    def without_changes(self) -> str:
+        """Why no examples are shown, "" where there are some."""
+        if self.changes:
+            return ""
+        if self.section.questions is None:
+            return "Only the numbers of these runs were kept, not the questions (questions.jsonl.gz is not there), as with data that may not be passed on."
+        if not any(batch.answers_file(run) for m in self.section.methods for run, batch in zip(m.runs, m.sources, strict=True)):
+            return "Only the numbers of these runs were kept, not the answers (runs/*.answers.jsonl.gz are not there)."
+        return "No answer changed: nothing was lost or gained between learning and the end."
+
+    def look(self, method: Method) -> Look:
+        return look(method, self.section.methods)
+
+    def figures(self) -> Iterator[tuple[str, Figure]]:
+        """Every figure with the id of its place."""
+        for group in self.groups:
+            yield from group.figures
+
+    def _groups(self) -> Iterator[FigureGroup]:
+        section = self.section
+        for kind in section.kinds:
+            title = "Over the stream" + (f": {kind}" if len(section.kinds) > 1 else "")
+            yield from self._group(title, f"stream-{section.kinds.index(kind)}", stream_figures(section, kind))
+        cost = cost_figure(section)
+        yield from self._group("What it costs", "cost", [cost] if cost else [])
+        yield from self._group("What else moved", "else", extra_figures(section))
+
+    def _group(self, title: str, name: str, figures: list[Figure]) -> Iterator[FigureGroup]:
+        if figures:
+            drawn = {number for figure in figures for number in figure.methods}
+            placed = tuple((f"{self.name}-{name}-{number}", figure) for number, figure in enumerate(figures))
+            yield FigureGroup(title, placed, tuple(method for method in self.section.methods if method.number in drawn))
+
+
+def _place(places: Sequence[str | Path], out: str | Path | None) -> Path:
+    if out is None:
+        first = Path(places[0])
+        return Path("report.html") if len(places) > 1 else (first if first.is_dir() else first.parent) / "report.html"
+    path = Path(out)
+    if path.is_dir() or path.suffix.lower() not in (".html", ".htm"):
+        raise SettingError(f"out must be the page's own file, ending in .html, got {str(out)!r}. Name one, such as report.html.")
+    return path
+
+
+def _taught(learned: int, names: Sequence[str]) -> str:
+    return f"{learned}: {names[learned - 1]}" if learned else "never"
+
+
+def _part(name: str) -> str:
+    return resources.files("everlearn.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _environment() -> Environment:
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError as problem:
+        raise missing("jinja2") from problem
+    environment = Environment(loader=PackageLoader("everlearn.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["breakable"] = breakable
+    return environment
+
+
+def breakable(text: str) -> Markup:
+    """Escaped, and long names may break after a joining sign first.
+
+    >>> print(breakable("replay(share=1)+<b>"))
+    replay<wbr>(share=1)+<wbr>&lt;b&gt;
+    """
+    from markupsafe import Markup, escape
+
+    return Markup("<wbr>").join(escape(part) for part in text.replace("+", "+\0").replace("(", "\0(").split("\0"))
+
+
+def _plotly() -> str:
+    """plotly's own script, as its Python package ships it."""
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as problem:
+        raise missing("plotly") from problem
+    return str(get_plotlyjs())
+
+
+def missing(library: str, extra: str = "report") -> MissingExtra:
+    """The error that names the extra."""
+    return MissingExtra(f'a library is not installed (library={library!r}). It comes with the extra `{extra}`: pip install "everlearn[{extra}]"')

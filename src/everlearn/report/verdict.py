@@ -1,0 +1,170 @@
+"""The verdict in plain sentences: which method to use, how sure that is, what even it loses, and what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from everlearn.report.sections import BOUNDS, QUALITY, Method, Section
+from everlearn.report.standing import Gap, falls, gap
+from everlearn.report.words import between, duration, listed, shown, size
+
+CHEAPER = 0.8  # of the best one's learning time: from a fifth less on it is worth a sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """headline: one line.   figures: the few numbers to remember, (what, number, beside it).   sentences: (about what, sentence)."""
+
+    headline: str
+    figures: tuple[tuple[str, str, str], ...]
+    sentences: tuple[tuple[str, str], ...]
+
+
+def verdict(section: Section) -> Verdict:
+    """What the numbers of a section say. Bounds are named as bounds and never recommended."""
+    ranked = [method for method in section.ranked if method.metric(QUALITY) is not None]
+    if not ranked:
+        return Verdict(
+            "Only bounds were run", (), (("Bounds", _bounds(section, None) or "Nothing was measured."), ("Next", "Run plain and a method beside them."))
+        )
+    best, plain = ranked[0], section.baseline
+    said = [
+        ("Result", _result(section, best, plain)),
+        ("How sure", _sure(section, best, ranked)),
+        ("What it learns", _learned(best, plain)),
+        ("What even it loses", _lost(section, best, ranked)),
+        ("What it costs", _cost(section, best, plain, ranked)),
+        ("Bounds", _bounds(section, best)),
+    ]
+    return Verdict(_headline(section, best, ranked), _figures(best, plain), tuple((about, text) for about, text in said if text))
+
+
+def _headline(section: Section, best: Method, ranked: list[Method]) -> str:
+    plain = section.baseline
+    if ranked == [plain]:
+        return "Only plain fine-tuning was run: there is nothing to compare it with"
+    if len(ranked) == 1:
+        return f"Only {best.label} was run: there is nothing to compare it with"
+    if best is plain:
+        return "Plain fine-tuning is not beaten here"
+    if plain is None:
+        return f"{best.label} knows most at the end"
+    found = gap(section, best, plain)
+    return f"Use {best.label}" if found is not None and found.apart else f"{best.label} is ahead of plain, but not beyond chance"
+
+
+def _result(section: Section, best: Method, plain: Method | None) -> str:
+    """What is known at the end, and on the almanac what of the unchanged."""
+    ends = between(best.interval(QUALITY))
+    beside = f"; plain fine-tuning has {shown(plain.metric(QUALITY))}" if plain is not None and plain is not best else ""
+    text = f"After the last experience {best.label} scores {shown(best.metric(QUALITY))}{f' ({ends})' if ends else ''} over all tasks, old and new{beside}."
+    kept = best.metric("kept")
+    if kept is not None:
+        other = f", plain {shown(plain.metric('kept'))}" if plain is not None and plain is not best else ""
+        text += f" Of the facts that never changed it still answers {shown(kept)}{other}."
+    if len(section.kinds) > 1:
+        text += f" This is judged by the tasks scored by {section.main_kind}; {listed(list(section.kinds[1:]))} have tables of their own."
+    return text
+
+
+def _sure(section: Section, best: Method, ranked: list[Method]) -> str:
+    others = [method for method in ranked if method is not best]
+    plain = section.baseline
+    said = [_apart(found, "plain") for found in [gap(section, best, plain)] if plain is not None and plain is not best and found is not None] if plain else []
+    if others and others[0] is not plain:
+        found = gap(section, best, others[0])
+        said += [_apart(found, f"the second, {others[0].label}")] if found is not None else []
+    runs = min(len(method.runs) for method in ranked)
+    said.append(
+        "Each method ran once, so how much the seed matters was not measured."
+        if runs == 1
+        else f"Each method ran at least {runs} times; the tables show the range."
+    )
+    return " ".join(said)
+
+
+def _apart(found: Gap, other: str) -> str:
+    lead = f"It is {shown(found.mean, 'points')} points ahead of {other}" if found.mean > 0 else f"It is level with {other}"
+    if found.apart is None:
+        return f"{lead}; without intervals nobody can say whether that is chance."
+    if found.ends is not None:
+        ends = f"{lead} (95 % interval of the paired difference {between(found.ends, 'points')})"
+        return f"{ends}: beyond chance." if found.apart else f"{ends}: that interval holds 0, so these questions do not tell the two apart."
+    return f"{lead}; the two 95 % intervals {'do not overlap' if found.apart else 'overlap, so these questions do not tell the two apart'}."
+
+
+def _learned(best: Method, plain: Method | None) -> str:
+    mine = best.metric("learning_accuracy")
+    if mine is None:
+        return ""
+    text = f"Right after a task was taught it scores {shown(mine)} on average"
+    theirs = plain.metric("learning_accuracy") if plain is not None and plain is not best else None
+    if theirs is None:
+        return f"{text}."
+    less = 100 * (theirs - mine)
+    if abs(less) < 0.05:
+        return f"{text}, as plain does."
+    return f"{text}, plain {shown(theirs)}: keeping the old {'cost' if less > 0 else 'even gained'} it {abs(less):.1f} points of learning."
+
+
+def _lost(section: Section, best: Method, ranked: list[Method]) -> str:
+    fell, forgetting = falls(best, section.main_kind), best.metric("forgetting")
+    said = []
+    if forgetting is not None:
+        how = "falls" if forgetting >= 0 else "rises"
+        said.append(f"From its best to the end a task {how} by {shown(abs(forgetting), 'points')} points on average.")
+    if fell:
+        said.append("Most of all " + listed([f"{fall.task} (from {shown(fall.best)} to {shown(fall.end)})" for fall in fell[:3]]) + ".")
+    elif forgetting is not None:
+        said.append("No task ends below its best.")
+    rehearsed, stale = best.metric("kept_never_rehearsed"), best.metric("stale")
+    if rehearsed is not None:
+        said.append(f"Of the old facts that memory never brought back it keeps {shown(rehearsed)}.")
+    if stale:
+        said.append(f"{shown(stale)} of the changed facts get the outdated answer.")
+    known = [method for method in ranked if method.metric("forgetting") is not None]
+    least = min(known, key=lambda method: method.metric("forgetting") or 0.0, default=None)
+    if least is not None and least is not best and (least.metric("forgetting") or 0.0) < (forgetting if forgetting is not None else 1.0) - 0.0005:
+        said.append(f"{least.label} loses less ({shown(least.metric('forgetting'), 'points')} points) but knows {shown(least.metric(QUALITY))} at the end.")
+    return " ".join(said)
+
+
+def _cost(section: Section, best: Method, plain: Method | None, ranked: list[Method]) -> str:
+    seconds, base = best.cost("learn_seconds"), None if plain is None or plain is best else plain.cost("learn_seconds")
+    said = []
+    if seconds is not None:
+        more = f", {seconds / base:.1f} times plain's {duration(base)}" if base else ""
+        said.append(f"Learning took {duration(seconds)}{more}.")
+    stored = best.cost("extra_state_bytes")
+    if stored is not None:
+        said.append(f"It keeps {size(stored)} beside the model.")
+    level = [other for other in ranked[1:] if (found := gap(section, best, other)) is not None and found.apart is False]
+    quick = min(((theirs, other.label) for other in level if (theirs := other.cost("learn_seconds")) is not None), default=None)
+    if seconds and quick is not None and quick[0] <= CHEAPER * seconds:
+        said.append(f"{quick[1]} is not told apart from it and learns in {100 * (1 - quick[0] / seconds):.0f} % less time.")
+    return " ".join(said)
+
+
+def _bounds(section: Section, best: Method | None) -> str:
+    said = [f"{method.label} ({BOUNDS[method.bound]}) reaches {shown(method.metric(QUALITY))}." for method in section.methods if method.bound]
+    plain, joint = section.baseline, next((method for method in section.methods if method.bound == "joint"), None)
+    low, top, mine = (None if method is None else method.metric(QUALITY) for method in (plain, joint, best))
+    if best is not None and best is not plain and low is not None and top is not None and mine is not None and top > low:
+        said.append(f"{best.label} closes {100 * (mine - low) / (top - low):.0f} % of the gap between plain and joint.")
+    if said:
+        said.append("Bounds are there to read the others by, not to be used.")
+    return " ".join(said)
+
+
+def _figures(best: Method, plain: Method | None) -> tuple[tuple[str, str, str], ...]:
+    other = plain if plain is not None and plain is not best else None
+    seconds, base = best.cost("learn_seconds"), None if other is None else other.cost("learn_seconds")
+    found = [("known at the end", shown(best.metric(QUALITY)), f"plain {shown(other.metric(QUALITY))}" if other else "")]
+    kept, lost = best.metric("kept"), best.metric("forgetting")
+    if kept is not None:
+        found.append(("of the unchanged kept", shown(kept), f"plain {shown(other.metric('kept'))}" if other else ""))
+    if lost is not None:
+        found.append(("points lost on average", shown(lost, "points"), f"plain {shown(other.metric('forgetting'), 'points')}" if other else ""))
+    if seconds is not None:
+        found.append(("of plain's learning time", f"{seconds / base:.1f}×", duration(seconds)) if base else ("learning time", duration(seconds), ""))
+    return tuple(found)
