@@ -1,0 +1,64 @@
+"""`everlearn evaluate` as a person meets it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from everlearn import EverlearnError
+from everlearn.cli import app
+
+ALMANAC = ["evaluate", "tiny", "almanac", "--task", "new6", "--task", "changed6", "--after", "0", "--no-probes"]
+
+
+@pytest.fixture
+def anchor(tmp_path: Path) -> Path:
+    path = tmp_path / "anchor.jsonl"
+    path.write_text(json.dumps({"text": "The mayor of Penwick opened the bridge."}) + "\n")
+    return path
+
+
+def test_a_table_for_people_and_a_file_for_programs(tmp_path: Path, anchor: Path) -> None:
+    out = tmp_path / "scores" / "card.json"
+    ran = CliRunner().invoke(app, [*ALMANAC, "--against", "tiny", "--anchor", str(anchor), "--out", str(out)])
+    assert ran.exit_code == 0, ran.output
+    assert all(word in ran.stdout for word in ("new6", "changed6", "against %", "difference", "KL(against || model): 0.00000", "perplexity", str(out)))
+    card = json.loads(out.read_text())
+    assert [(found["name"], found["kind"]) for found in card["scored"]] == [("new6", "exact"), ("changed6", "exact")]
+    assert card["against"]["differences"][0]["value"] == 0
+
+
+def test_json_goes_to_standard_output_alone(anchor: Path) -> None:
+    ran = CliRunner().invoke(app, [*ALMANAC, "--anchor", str(anchor), "--json"])
+    card = json.loads(ran.stdout)
+    assert (card["model"], card["stream"], card["after"]) == ("tiny", "almanac", 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--task", "knew6"], "Did you mean 'new6'"),
+        (["--after", "7"], "after must be between 0"),
+        (["--dtype", "fp4"], "dtype must be one of"),
+        (["--include-path", "tasks"], "include_path='tasks'"),
+        (["--out", "card.txt"], "out must be a .json file, got 'card.txt'"),
+        (["--out", "."], "got '.'"),
+        (["--anchor", "nowhere.jsonl"], "nowhere.jsonl does not exist"),
+    ],
+)
+def test_a_mistake_is_told(words: list[str], expected: str) -> None:
+    with pytest.raises(EverlearnError, match=expected):
+        CliRunner().invoke(app, ["evaluate", "tiny", "almanac", "--no-probes", *words], catch_exceptions=False)
+
+
+def test_a_mistake_is_one_line_and_exit_code_2() -> None:
+    words = ["evaluate", "tiny", "almanac", "--task", "knew6"]
+    ran = subprocess.run([sys.executable, "-m", "everlearn", *words], capture_output=True, text=True, timeout=120, check=False)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("everlearn: the stream has no such task (task='knew6', stream='almanac')")
+    assert "Traceback" not in ran.stderr
