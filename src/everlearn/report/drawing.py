@@ -133,8 +133,8 @@ def _line(section: Section, method: Method, ticks: Sequence[str], curve: Curve) 
 
 def _layout() -> dict[str, JsonValue]:
     return {
-        "height": 280,
-        "margin": {"l": 46, "r": 12, "t": 10, "b": 40},
+        "height": 260,
+        "margin": {"l": 46, "r": 12, "t": 10, "b": 24},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": FONT, "size": 13, "color": "@muted"},

@@ -17,6 +17,7 @@ from everlearn.report.changes import SHOWN, ChangeList, change_lists
 from everlearn.report.drawing import Figure, Look, look
 from everlearn.report.figures import cost_figure, extra_figures, stream_figures
 from everlearn.report.sections import BOUNDS, Method, Section, read_sections
+from everlearn.report.standing import ranks
 from everlearn.report.verdict import verdict
 from everlearn.report.words import Column, counted, shown
 from everlearn.version import VERSION
@@ -53,6 +54,7 @@ def render(sections: Sequence[Section]) -> str:
     return environment.get_template("page.html").render(
         views=views,
         overview=tables.overview(sections) if len(sections) > 1 else [],
+        ranked=bool(ranks(sections)),
         bounds=BOUNDS,
         version=VERSION,
         style=_part("page.css"),

@@ -88,11 +88,13 @@ def drawn(sections: Sequence[Section]) -> dict[str, JsonValue]:
 
 def _titles(section: Section, top: float, height: int) -> list[JsonValue]:
     ids = "Task ids are given to the learner and at test." if section.task_ids else "Task ids are hidden from the learner and at test."
-    under = f"{section.stream}, {section.model}. Scores: {section.main_kind}; lines are 95 % intervals over test questions. {ids}"
-    lines = wrap(verdict(section).headline, TITLE)[:2]
-    title = "<br>".join(f"<b>{plotly_text(line)}</b>" for line in lines)
+    known = any(method.interval(QUALITY) for method in section.methods)
+    lines = "; lines are 95 % intervals over test questions" if known else ""
+    under = f"{section.stream}, {section.model}. Scores: {section.main_kind}{lines}. {ids}"
+    head = wrap(verdict(section).headline, TITLE)[:2]
+    title = "<br>".join(f"<b>{plotly_text(line)}</b>" for line in head)
     return [
-        _note(title, 0.02, top - (34 if len(lines) == 1 else 14) / height, "top", 36 if len(lines) == 1 else 27),
+        _note(title, 0.02, top - (34 if len(head) == 1 else 14) / height, "top", 36 if len(head) == 1 else 27),
         _note(plotly_text(under), 0.02, top - 88 / height, "top", 21, MUTED),
     ]
 
@@ -124,7 +126,7 @@ def _axes(section: Section, axes: str, across: tuple[float, float], up: tuple[fl
     x: dict[str, JsonValue] = {
         "domain": list(across),
         "anchor": f"y{axes}",
-        "range": [min([0.0, *values]), 1.34 * most],
+        "range": [min([0.0, *values]), (1.6 if metric == "learn_seconds" else 1.34) * most],
         "showgrid": False,
         "showticklabels": False,
     }
@@ -169,4 +171,4 @@ def _name(method: Method) -> str:
     for part in method.label.replace("+", "+\n").split("\n"):
         lines = [*lines[:-1], lines[-1] + part] if len(lines[-1] + part) <= LONGEST else [*lines, part]
     cut = [line if len(line) <= LONGEST else line[: LONGEST - 1] + "…" for line in lines if line]
-    return "<br>".join(plotly_text(line) for line in cut[:2]) + (" (bound)" if method.bound else "") + "  "
+    return "<br>".join(f"{plotly_text(line)}  " for line in cut[:2]) + ("(bound)  " if method.bound else "")

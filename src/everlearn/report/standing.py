@@ -59,8 +59,10 @@ def front(methods: Sequence[Method], cost: Callable[[Method], Cell], quality: Ca
 
 
 def ranks(sections: Sequence[Section]) -> dict[str, float]:
-    """The mean rank over all sections of each method that ran in every one; 1 is the best, equals share their ranks."""
+    """The mean rank over all sections of each method that ran in every one, if two or more did; 1 is the best, equals share their ranks."""
     everywhere = set.intersection(*({m.label for m in section.ranked if m.metric(QUALITY) is not None} for section in sections)) if sections else set()
+    if len(everywhere) < 2:
+        return {}
     found: dict[str, list[float]] = {}
     for section in sections:
         scores = {m.label: m.metric(QUALITY) or 0.0 for m in section.ranked if m.label in everywhere}
@@ -79,6 +81,12 @@ def averaged(runs: Sequence[RunRecord]) -> Matrix:
         tuple(mean(run.matrix.rows[i][at[j]] for run, at in zip(runs, columns, strict=True)) for j in range(len(first.tasks))) for i in range(len(first.rows))
     )
     return Matrix(first.tasks, first.experiences, rows, first.learned, first.kinds)
+
+
+def just_learned(method: Method, kind: str) -> Cell:
+    """The mean, over the tasks of one kind of score that are taught, of the score right after."""
+    matrices = [run.scores for run in method.runs]
+    return mean(m.rows[at][j] for m in matrices for j, at in enumerate(m.learned) if at and m.kinds[j] == kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,4 +111,4 @@ def falls(method: Method, kind: str) -> list[Fall]:
         end = matrix.rows[-1][j]
         if matrix.kinds[j] == kind and end is not None and len(since) > 1:
             found.append(Fall(matrix.tasks[j], max(value for value in since if value is not None), end))
-    return sorted((fall for fall in found if fall.lost >= 0.0005), key=lambda fall: -fall.lost)
+    return sorted((fall for fall in found if fall.lost >= 0.0005), key=lambda fall: -round(fall.lost, 6))

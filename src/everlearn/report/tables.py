@@ -64,7 +64,7 @@ class Span:
 def columns(section: Section) -> tuple[Column, ...]:
     """The columns of the summary: the almanac has its own; what no run measured is left out."""
     almanac = any(method.metric("kept") is not None for method in section.methods)
-    wanted = (*GENERAL, *(ALMANAC if almanac else TRANSFER), *COSTS)
+    wanted = (*GENERAL[:2], *ALMANAC, *COSTS) if almanac else (*GENERAL, *TRANSFER, *COSTS)
     return tuple(column for column in wanted if any(value_of(section, method, column) is not None for method in section.methods))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from everlearn.report.sections import BOUNDS, QUALITY, Method, Section
-from everlearn.report.standing import Gap, falls, gap
+from everlearn.report.standing import Gap, falls, gap, just_learned
 from everlearn.report.words import between, duration, listed, shown, size
 
 CHEAPER = 0.8  # of the best one's learning time: from a fifth less on it is worth a sentence
@@ -31,7 +31,7 @@ def verdict(section: Section) -> Verdict:
     said = [
         ("Result", _result(section, best, plain)),
         ("How sure", _sure(section, best, ranked)),
-        ("What it learns", _learned(best, plain)),
+        ("What it learns", _learned(section, best, plain)),
         ("What even it loses", _lost(section, best, ranked)),
         ("What it costs", _cost(section, best, plain, ranked)),
         ("Bounds", _bounds(section, best)),
@@ -50,7 +50,9 @@ def _headline(section: Section, best: Method, ranked: list[Method]) -> str:
     if plain is None:
         return f"{best.label} knows most at the end"
     found = gap(section, best, plain)
-    return f"Use {best.label}" if found is not None and found.apart else f"{best.label} is ahead of plain, but not beyond chance"
+    if found is None or found.apart is None:
+        return f"{best.label} knows most at the end, as far as one can say without intervals"
+    return f"Use {best.label}" if found.apart else f"{best.label} is ahead of plain, but not beyond chance"
 
 
 def _result(section: Section, best: Method, plain: Method | None) -> str:
@@ -93,12 +95,17 @@ def _apart(found: Gap, other: str) -> str:
     return f"{lead}; the two 95 % intervals {'do not overlap' if found.apart else 'overlap, so these questions do not tell the two apart'}."
 
 
-def _learned(best: Method, plain: Method | None) -> str:
-    mine = best.metric("learning_accuracy")
+def _learned(section: Section, best: Method, plain: Method | None) -> str:
+    """On the almanac of what changed and what is new, else of every task that is taught."""
+    other = plain if plain is not best else None
+    changed, new = best.metric("changed"), best.metric("new")
+    if changed is not None and new is not None:
+        text = f"Right after they were taught it answers {shown(changed)} of the changed facts and {shown(new)} of the new ones"
+        return f"{text}, plain {shown(other.metric('changed'))} and {shown(other.metric('new'))}." if other else f"{text}."
+    mine, theirs = just_learned(best, section.main_kind), None if other is None else just_learned(other, section.main_kind)
     if mine is None:
         return ""
     text = f"Right after a task was taught it scores {shown(mine)} on average"
-    theirs = plain.metric("learning_accuracy") if plain is not None and plain is not best else None
     if theirs is None:
         return f"{text}."
     less = 100 * (theirs - mine)

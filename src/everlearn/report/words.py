@@ -23,7 +23,7 @@ class Column:
 GENERAL = (
     Column("average_accuracy", "at the end", "mean score over all tasks after the last experience; old and new count alike"),
     Column("forgetting", "lost", "mean fall of a task from its best to the end, in points; 0 is nothing lost", -1, "points"),
-    Column("learning_accuracy", "just learned", "mean score of each task right after it was taught"),
+    Column("learning_accuracy", "just learned", "mean score of each task right after it was taught; before the stream for those it never teaches"),
 )
 TRANSFER = (
     Column("backward_transfer", "backward", "what later experiences did to earlier tasks, in points; below 0 they harmed", 1, "points"),

@@ -1,0 +1,132 @@
+"""Tables: the cells are the records', the best is marked, and kinds of score never share a scale."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from everlearn.report.figures import cost_figure, extra_figures, stream_figures
+from everlearn.report.sections import Section, read_sections
+from everlearn.report.tables import all_metrics, columns, corpus_rows, difference_spans, heats, interval_spans, settings_of, summary
+
+Make = Callable[..., Path]
+PLAIN = [[38, 0, 0, 0], [30, 40, 0, 0], [20, 22, 40, 0], [12, 10, 20, 40]]
+GOOD = [[38, 0, 0, 0], [38, 40, 0, 0], [37, 38, 40, 0], [36, 37, 38, 39]]
+JOINT = [[38, 0, 0, 0], [None] * 4, [None] * 4, [39, 40, 40, 40]]
+
+
+def section(make: Make, change: Callable[[dict[str, Any]], object] = lambda saved: None) -> Section:
+    folder = make(right={"plain": PLAIN, "replay": GOOD, "joint": JOINT}, answers=False)
+    saved = json.loads((folder / "results.json").read_text())
+    change(saved)
+    (folder / "results.json").write_text(json.dumps(saved))
+    return read_sections([folder])[0]
+
+
+def test_the_summary_has_the_best_first_and_bounds_last(make: Make) -> None:
+    lines = summary(section(make))
+    assert [(line.method.label, line.role) for line in lines] == [("replay", "best"), ("plain", "plain"), ("joint", "bound")]
+    cell = lines[0].cells[0]
+    assert (cell.text, cell.beside, cell.best) == ("93.8 %", "90.8–96.8", True)
+    assert not any(cell.best for cell in lines[2].cells)  # joint's 99.4 % is more, but it is a bound
+
+
+def test_the_almanac_has_its_own_columns(make: Make) -> None:
+    def almanac(saved: dict[str, Any]) -> None:
+        saved["runs"][0]["metrics"]["kept"] = 0.5
+
+    assert "kept" in [column.key for column in columns(section(make, almanac))]
+    assert "kept" not in [column.key for column in columns(section(lambda **more: make("other", **more)))]
+
+
+def test_seeds_show_their_range(make: Make) -> None:
+    def again(saved: dict[str, Any]) -> None:
+        more = json.loads(json.dumps(saved["runs"][1])) | {"seed": 1, "fingerprint": "x"}
+        more["metrics"]["average_accuracy"] = 0.8
+        saved["runs"].append(more)
+
+    assert summary(section(make, again))[0].cells[0].range == "2 runs 80.0–93.8"
+
+
+def test_a_matrix_cell_says_where_the_task_was_taught(make: Make) -> None:
+    (heat,) = heats(section(make), section(lambda **more: make("b", **more)).methods[0])
+    assert heat.heads[1] == ("first", "5.0 %")
+    assert [name for name, _ in heat.rows] == ["before", "2021", "2022", "2023"]
+    assert [when for _, _, when in heat.rows[1][1]] == ["never", "here", "after", "after"]
+    assert heat.rows[3][1][1] == ("25", 0.25, "before")
+
+
+def test_each_kind_of_score_has_a_table_and_a_scale_of_its_own(make: Make) -> None:
+    def kinds(saved: dict[str, Any]) -> None:
+        for run in saved["runs"]:
+            run["matrix"]["kinds"] = ["loss", "exact", "exact", "exact"]
+
+    found = section(make, kinds)
+    tables = heats(found, found.methods[0])
+    assert [[task for task, _ in heat.heads] for heat in tables] == [["first", "second", "third"], ["old"]]
+    assert [heat.scale for heat in tables] == [("0", "100"), ("30", "97.5")]
+    assert [len(stream_figures(found, kind)) for kind in found.kinds] == [2, 1]
+
+
+def test_orders_of_the_stream_are_not_averaged_cell_by_cell(make: Make) -> None:
+    def order(saved: dict[str, Any]) -> None:
+        saved["runs"].append(json.loads(json.dumps(saved["runs"][0])) | {"order": 1, "fingerprint": "x"})
+
+    found = section(make, order)
+    assert [heat.caption for heat in heats(found, found.methods[0])] == ["plain: exact, per cent", "plain: exact, per cent, order 1 of the experiences"]
+    assert stream_figures(found, "exact")[0].heads == ("method", "before", "no. 1", "no. 2", "no. 3")
+
+
+def test_differences_from_plain_are_drawn_around_zero(make: Make) -> None:
+    spans = difference_spans(section(make))["at the end"]
+    assert (spans[0].label, spans[0].text, spans[0].note) == ("replay", "+42.5", "38.5 to 46.5, beyond chance")
+    assert all(0 <= span.low <= span.at <= span.high <= 100 and span.zero == 50 for span in spans)
+    assert [span.label for span in interval_spans(section(lambda **more: make("b", **more)))] == ["replay", "plain", "joint"]
+
+
+def test_what_has_no_column_is_in_the_table_of_all_metrics(make: Make) -> None:
+    def odd(saved: dict[str, Any]) -> None:
+        saved["runs"][0]["metrics"]["nobody_knows"] = 0.125
+        saved["runs"][0]["matrix"]["kinds"][0] = saved["runs"][1]["matrix"]["kinds"][0] = saved["runs"][2]["matrix"]["kinds"][0] = "choice"
+        saved["runs"][0]["metrics_by_kind"]["choice"] = {"average_accuracy": 0.3}
+
+    rows = {name: [cell.text for cell in cells] for name, cells in all_metrics(section(make, odd))}
+    assert rows["nobody_knows"] == ["12.5 %", "–", "–"]
+    assert rows["average_accuracy (choice)"] == ["30.0 %", "–", "–"]
+
+
+def test_corpus_scores_keep_their_own_unit(make: Make) -> None:
+    assert corpus_rows(section(make)) == [("third", "chrF2", "10", ("60", "60", "60"))]
+
+
+def test_settings_are_flat_and_name_the_seeds(make: Make) -> None:
+    found = dict(settings_of(section(make).methods[0]))
+    assert found["learning.rate"] == "0.0003"
+    assert found["seeds"] == "0"
+    assert found["version"] == "0.1.0"
+
+
+def test_curves_are_means_over_the_tasks_they_name(make: Make) -> None:
+    known, taught, new = stream_figures(section(make), "exact")
+    assert known.rows[0] == ("plain", "95.0 %", "75.0 %", "50.0 %", "30.0 %")
+    assert taught.rows[0] == ("plain", "–", "100.0 %", "77.5 %", "58.3 %")  # (22 + 40) / 80, (10 + 20 + 40) / 120
+    assert new.rows[0] == ("plain", "–", "100.0 %", "100.0 %", "100.0 %")
+    assert known.rows[2] == ("joint", "95.0 %", "–", "–", "97.5 %")
+    assert "plain 30.0 %" in known.alt
+
+
+def test_what_was_measured_beside_the_tasks_is_drawn(make: Make) -> None:
+    assert [figure.title for figure in extra_figures(section(make))] == ["Outdated answers", "Distance from the start", "Perplexity", "Arithmetic"]
+    cost = cost_figure(section(lambda **more: make("b", **more)))
+    assert cost is not None
+    assert [row[-1] for row in cost.rows] == ["yes", "yes", "a bound"]
+
+
+def test_without_seconds_there_is_no_figure_of_cost(make: Make) -> None:
+    def free(saved: dict[str, Any]) -> None:
+        for run in saved["runs"]:
+            run["cost"] = {}
+
+    assert cost_figure(section(make, free)) is None
