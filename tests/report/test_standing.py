@@ -18,27 +18,6 @@ def ending(*right: int) -> list[list[int]]:
 
 
 def test_the_front_holds_what_nothing_beats_in_both(make: Make) -> None:
-    (section,) = read_sections(
-        [make(right={"plain": ending(0, 0, 0, 40), "ewc(strength=1)": ending(9, 9, 9, 9), "a": ending(0, 0, 0, 36), "joint": ending(40, 40, 40, 40)})]
-    )
-    found = front(section.methods, lambda method: method.cost("learn_seconds"), lambda method: method.metric(QUALITY))
-    assert [method.label for method in found] == ["plain", "a"]  # 10 s and 25 %, 20 s and 27.5 %; ewc has 14 s and 22.5 %; a bound is not asked
-
-
-def test_ranks_are_means_over_streams_and_equals_share(make: Make) -> None:
-    one = make("one", {"a": ending(40, 0, 0, 0), "b": ending(0, 40, 0, 0), "c": ending(1, 0, 0, 0), "joint": ending(40, 40, 40, 40)}, answers=False)
-    two = make(
-        "two", {"a": ending(40, 40, 0, 0), "b": ending(0, 40, 0, 0), "c": ending(1, 0, 0, 0), "d": ending(40, 40, 40, 0)}, answers=False, stream="rivers"
-    )
-    assert ranks(read_sections([one, two])) == {"a": 1.25, "b": 1.75, "c": 3.0}
-
-
-def test_one_method_alone_has_no_rank(make: Make) -> None:
-    one, two = make("one", {"plain": ROWS, "a": ROWS}, answers=False), make("two", {"plain": ROWS, "b": ROWS}, answers=False, stream="rivers")
-    assert ranks(read_sections([one, two])) == {}
-
-
-def test_a_recorded_difference_turns_round(make: Make) -> None:
     right = {"plain": ending(0, 0, 0, 40), "ewc(strength=1)": ending(9, 9, 9, 9), "a": ending(0, 0, 4, 40), "joint": ending(40, 40, 40, 40)}
     (section,) = read_sections([make(right=right, answers=False)])
     found = front(section.methods, lambda method: method.cost("learn_seconds"), lambda method: method.metric(QUALITY))
