@@ -74,6 +74,7 @@ def test_the_table_and_notes_say_it_all() -> None:
     assert "told: rougeL 80.0" in notes
     assert "lm-eval sums: acc 0.5000" in notes
     assert found.table().row_count == 3
+    assert [column.header for column in found.table().columns] == found.heads()
     assert "not defined" in "\n".join(card(kl=None).notes())
 
 
@@ -81,6 +82,7 @@ def test_alone_a_model_has_no_columns_of_another() -> None:
     alone = Scorecard("tiny", "towns", 0, [Scored("quiz", "exact", MINE)], Text(2.0, 0.5, 9))
     assert alone.heads() == ["task", "score", "examples", "%", "95 %", "chance %", "stale %"]
     assert len(alone.notes()) == 1
+    assert [column.header for column in alone.table().columns] == ["task", "score", "examples", "%", "95 %"]
     assert alone.to_json()["against"] is None
 
 

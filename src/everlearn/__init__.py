@@ -14,15 +14,22 @@ from everlearn.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from everlearn.comparison import compare as compare
+    from everlearn.data_check.check import ForModel as ForModel
+    from everlearn.data_check.check import check_data as check_data
     from everlearn.errors import DataError as DataError
     from everlearn.errors import EverlearnError as EverlearnError
     from everlearn.errors import MissingExtra as MissingExtra
     from everlearn.errors import ModelError as ModelError
     from everlearn.errors import SettingError as SettingError
     from everlearn.errors import StateError as StateError
+    from everlearn.evaluate.divergence import Anchor as Anchor
+    from everlearn.evaluate.divergence import Divergence as Divergence
+    from everlearn.evaluate.harness import harness as harness
     from everlearn.evaluate.matrix import Matrix as Matrix
-    from everlearn.evaluate.tasks import Answer as Answer
+    from everlearn.evaluate.probes import probe as probe
+    from everlearn.evaluate.scores import Answer as Answer
     from everlearn.evaluate.tasks import Task as Task
+    from everlearn.evaluation import evaluate_model as evaluate_model
     from everlearn.learn.base import Learner as Learner
     from everlearn.learn.base import LearnLog as LearnLog
     from everlearn.learn.fit import fit as fit
@@ -44,13 +51,17 @@ if TYPE_CHECKING:
     from everlearn.models.load import load_model as load_model
     from everlearn.models.seq2seq import Seq2SeqModel as Seq2SeqModel
     from everlearn.models.weights import TrainedModel as TrainedModel
+    from everlearn.report.page import write_report as write_report
     from everlearn.results import Results as Results
     from everlearn.results import Run as Run
+    from everlearn.scorecard import Scorecard as Scorecard
     from everlearn.streams.almanac import Almanac as Almanac
     from everlearn.streams.almanac import almanac_stream as almanac_stream
+    from everlearn.streams.benchmarks import load_benchmark as load_benchmark
     from everlearn.streams.files import read_examples as read_examples
     from everlearn.streams.folder import load_stream as load_stream
     from everlearn.streams.folder import save_stream as save_stream
+    from everlearn.streams.hub import read_hub as read_hub
     from everlearn.types import Batch as Batch
     from everlearn.types import Example as Example
     from everlearn.types import Experience as Experience
@@ -61,15 +72,18 @@ if TYPE_CHECKING:
 # Where each public name lives; loaded when first used, so that `everlearn --help` does not wait for PyTorch.
 _HOMES = {
     "Almanac": "streams.almanac",
-    "Answer": "evaluate.tasks",
+    "Anchor": "evaluate.divergence",
+    "Answer": "evaluate.scores",
     "Batch": "types",
     "CausalModel": "models.language",
     "DataError": "errors",
     "Distill": "methods.distill",
+    "Divergence": "evaluate.divergence",
     "EWC": "methods.ewc",
     "EverlearnError": "errors",
     "Example": "types",
     "Experience": "types",
+    "ForModel": "data_check.check",
     "Gradient": "learn.gradient",
     "L2": "methods.l2",
     "L2SP": "methods.l2_sp",
@@ -87,6 +101,7 @@ _HOMES = {
     "Results": "results",
     "Row": "types",
     "Run": "results",
+    "Scorecard": "scorecard",
     "Seq2SeqModel": "models.seq2seq",
     "SettingError": "errors",
     "Settings": "learn.settings",
@@ -97,13 +112,20 @@ _HOMES = {
     "Task": "evaluate.tasks",
     "TrainedModel": "models.weights",
     "almanac_stream": "streams.almanac",
+    "check_data": "data_check.check",
     "compare": "comparison",
+    "evaluate_model": "evaluation",
     "fit": "learn.fit",
+    "harness": "evaluate.harness",
+    "load_benchmark": "streams.benchmarks",
     "load_model": "models.load",
     "load_stream": "streams.folder",
+    "probe": "evaluate.probes",
     "read_examples": "streams.files",
+    "read_hub": "streams.hub",
     "register": "methods",
     "save_stream": "streams.folder",
+    "write_report": "report.page",
 }
 __all__ = sorted((*_HOMES, "__version__"))
 

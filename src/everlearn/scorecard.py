@@ -144,10 +144,10 @@ class Scorecard:
 
     def notes(self) -> list[str]:
         """What the table does not show, a sentence each."""
-        lines = [f"Anchor text: perplexity {self.text.perplexity:.3f} over {self.text.tokens} tokens, {self.text.nats_per_byte:.4f} nats a byte."]
+        lines = [f"Anchor text: perplexity {self.text.perplexity:.5g} over {self.text.tokens} tokens, {self.text.nats_per_byte:.4f} nats a byte."]
         if self.against is not None:
             theirs = self.against.text
-            lines.append(f"Against: perplexity {theirs.perplexity:.3f} over {theirs.tokens} tokens, {theirs.nats_per_byte:.4f} nats a byte.")
+            lines.append(f"Against: perplexity {theirs.perplexity:.5g} over {theirs.tokens} tokens, {theirs.nats_per_byte:.4f} nats a byte.")
             undefined = "KL is not defined: the two models have different tokens."
             lines.append(undefined if self.against.kl is None else f"KL(against || model): {self.against.kl:.5f} nats a token.")
         lines += [f"{found.name}: " + ", ".join(f"{name} {100 * value:.1f}" for name, value in found.corpus.items()) for found in self.scored if found.corpus]
@@ -158,14 +158,15 @@ class Scorecard:
         return lines
 
     def table(self) -> Table:
-        """The table for a terminal."""
+        """The table for a terminal, without the columns that say nothing here."""
         from rich.table import Table
 
         names = f"{Path(self.model).name}" + (f" against {Path(self.against.model).name}" if self.against else "")
         shown = Table(title=f"{self.stream} · {names}", caption="95 %: bootstrap over examples. Task ids are hidden at test.")
-        for place, head in enumerate(self.heads()):
+        columns = [column for column in zip(self.heads(), *self.rows(), strict=True) if set(column[1:]) != {"–"}]
+        for place, (head, *_) in enumerate(columns):
             shown.add_column(head, justify="right" if place > 1 else "left", overflow="fold")
-        for line in self.rows():
+        for line in list(zip(*columns, strict=True))[1:]:
             shown.add_row(*line)
         return shown
 

@@ -76,9 +76,9 @@ class Anchor:
             for at, now in log_probabilities(logits):
                 best = now.topk(min(top, now.shape[1]))
                 ids.append(best.indices.int().cpu())
-                logs.append(best.values.float().cpu())
-                rest.append(_others(now, best.indices).float().cpu())
-                nats.append(now.gather(1, batch.targets[at, None])[:, 0].cpu())
+                logs.append(best.values.cpu())
+                rest.append(_others(now, best.indices).cpu())
+                nats.append(now.gather(1, batch.targets[at, None])[:, 0].double().cpu())
 
         read(model, reading.rows, use)
         start = _divergence(0.0, float(torch.cat(nats).sum()), reading)
@@ -113,7 +113,7 @@ class Anchor:
                 kept = slice(done, done + len(now))
                 ids, logs, rest = (part[kept].to(now.device) for part in (self._ids, self._logs, self._rest))
                 kl += float(_kl(ids, logs, rest, now).sum())
-                nats += float(now.gather(1, batch.targets[at, None]).sum())
+                nats += float(now.gather(1, batch.targets[at, None]).double().sum())
                 done += len(now)
 
         read(model, reading.rows, use)
@@ -212,11 +212,11 @@ def _others(logs: Tensor, ids: Tensor) -> Tensor:
 def _kl(ids: Tensor, logs: Tensor, rest: Tensor, now: Tensor) -> Tensor:
     """KL of each position, (n,): kept tokens (n, k) one by one, the others as one."""
     ids = ids.long()
-    before = torch.cat([logs, rest[:, None]], 1).double()
+    before = torch.cat([logs, rest[:, None]], 1)
     after = torch.cat([now.gather(1, ids), _others(now, ids)[:, None]], 1)
-    return torch.where(before > -math.inf, before.exp() * (before - after), 0.0).sum(1)
+    return torch.where(before > -math.inf, before.exp() * (before - after), 0.0).double().sum(1)
 
 
 def _divergence(kl: float, nats: float, reading: Reading) -> Divergence:
-    # stored in float32, the start's own value may fall below 0 by a rounding
+    # of two models that hardly differ the value may fall below 0 by a rounding
     return Divergence(max(kl, 0.0), math.exp(min(-nats / reading.tokens, 700.0)), -nats / max(reading.size, 1))

@@ -15,7 +15,7 @@ from everlearn.models.weights import as_found
 from everlearn.types import Batch, Row
 
 MOST_LOGITS = 2**26  # logits of one forward pass: 256 MiB in float32
-MOST_PROBABILITIES = 2**22  # of them turned into float64 probabilities at a time: 32 MiB
+MOST_PROBABILITIES = 2**22  # of them turned into probabilities at a time: 16 MiB
 
 
 class Readable(LanguageModel, Protocol):
@@ -45,11 +45,11 @@ def read(model: Readable, rows: Sequence[Row], use: Callable[[Sequence[Row], Bat
 
 
 def log_probabilities(logits: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Runs of positions and their log p in float64, (n, V), a bounded number at a time."""
+    """Runs of positions and their log p in float32, (n, V), a bounded number at a time; sums over them belong in float64."""
     size = max(1, MOST_PROBABILITIES // logits.shape[1])
     for start in range(0, len(logits), size):
         part = slice(start, min(start + size, len(logits)))
-        yield part, logits[part].double().log_softmax(1)
+        yield part, logits[part].float().log_softmax(1)
 
 
 def likelihoods(model: Readable, rows: Sequence[Row]) -> list[tuple[float, bool]]:
@@ -79,7 +79,7 @@ def likelihoods(model: Readable, rows: Sequence[Row]) -> list[tuple[float, bool]
                 body[end - at.start] = False
                 last.append(_ends(logs[end - at.start], [rows[number] for number in every[id(part[len(last)])]]))
             owner, targets, kept = batch.row[at][body], batch.targets[at][body], logs[body]
-            sums.index_add_(0, owner, kept.gather(1, targets[:, None])[:, 0])
+            sums.index_add_(0, owner, kept.gather(1, targets[:, None])[:, 0].double())
             missed.index_add_(0, owner, (kept.argmax(1) != targets).double())
         for row, nats, wrong, given in zip(part, sums.tolist(), missed.tolist(), last, strict=True):
             for number, (value, best) in zip(every[id(row)], given, strict=True):
