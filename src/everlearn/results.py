@@ -41,7 +41,10 @@ class Run:
 
     matrix: as `Matrix.to_json`.   main_kind: the kind of score that `metrics` are of; metrics_by_kind has them for every kind.
     staleness: the share of outdated answers, in the matrix's shape.   cost: seconds of wall time, bytes, learned tokens.
-    settings: of the loop, the adapters and the methods.
+    settings: of the loop, the adapters and the methods.   order: 0 for the stream as given, else the number of its permutation.
+    intervals: by metric, 95 % of the bootstrap over test examples.   corpus: by task and measure (chrF2, BLEU, rougeL, nDCG@10 ...), one
+    number a row of the matrix.   divergence: kl from the starting model in nats a token, perplexity, nats_per_byte on anchor text, by row.
+    probes: the share right of each skill and safety probe, by row; None where not asked.   name: of its file.
     """
 
     method: str
@@ -55,6 +58,12 @@ class Run:
     settings: dict[str, object]
     fingerprint: str = ""
     version: str = ""
+    order: int = 0
+    intervals: dict[str, list[float]] = field(default_factory=dict)
+    corpus: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
+    divergence: dict[str, list[float | None]] = field(default_factory=dict)
+    probes: dict[str, list[float | None]] = field(default_factory=dict)
+    name: str = ""
 
     def save(self, path: Path) -> None:
         """Write aside, flush, rename: a run is on disk whole or not at all."""
@@ -68,20 +77,47 @@ class Run:
             raise StateError(f"this is no finished run of this version (file={str(path)!r}): {problem}. Delete it to run it again.") from problem
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A method less another in one metric: the paired mean over runs, and 95 % of the bootstrap over examples and over runs.
+
+    runs: pairs of runs with the same seed and order.
+    """
+
+    method: str
+    against: str
+    metric: str
+    mean: float
+    low: float
+    high: float
+    runs: int
+
+
 @dataclass(slots=True)
 class Results:
     """All runs of a comparison, in the order asked for.
 
-    >>> Results("almanac", "tiny").to_json()
-    {'stream': 'almanac', 'model': 'tiny', 'runs': []}
+    experiences, tasks: what the stream holds, in numbers.   intervals: by method and metric, over examples, seeds and orders.
+    command: what to type to repeat it, empty where Python was called.
+
+    >>> Results("almanac", "tiny").to_json()["runs"]
+    []
     """
 
     stream: str
     model: str
     runs: list[Run] = field(default_factory=list)
+    about: str = ""
+    created: str = ""
+    command: str = ""
+    task_ids: bool = False
+    experiences: list[dict[str, object]] = field(default_factory=list)
+    tasks: list[dict[str, object]] = field(default_factory=list)
+    intervals: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
 
     def to_json(self) -> dict[str, object]:
-        return {"stream": self.stream, "model": self.model, "runs": [asdict(run) for run in self.runs]}
+        return asdict(self)
 
     def save(self, path: Path) -> None:
         """Write results.json."""
@@ -92,22 +128,23 @@ class Results:
         """The results that `save` wrote."""
         try:
             saved = json.loads(path.read_text(encoding="utf-8"))
-            return cls(saved["stream"], saved["model"], [Run(**run) for run in saved["runs"]])
+            runs, differences = [Run(**run) for run in saved.pop("runs")], [Difference(**found) for found in saved.pop("differences", [])]
+            return cls(**saved, runs=runs, differences=differences)
         except (OSError, KeyError, TypeError, ValueError) as problem:
             raise StateError(f"these are no results of this version (file={str(path)!r}): {problem}. Give a results.json.") from problem
 
     def by_method(self) -> dict[str, list[Run]]:
-        """The runs of each method, one a seed."""
+        """The runs of each method, one a seed and order."""
         grouped: dict[str, list[Run]] = {}
         for run in self.runs:
             grouped.setdefault(run.method, []).append(run)
         return grouped
 
     def against_plain(self) -> None:
-        """Fill each run's `seconds_over_plain`: its learning seconds less those of plain with the same seed, None without a plain."""
-        plain = {run.seed: run.cost["learn_seconds"] for run in self.runs if run.method == "plain"}
+        """Fill each run's `seconds_over_plain`: its learning seconds less those of plain with the same seed and order, None without a plain."""
+        plain = {(run.seed, run.order): run.cost["learn_seconds"] for run in self.runs if run.method == "plain"}
         for run in self.runs:
-            mine, other = run.cost["learn_seconds"], plain.get(run.seed)
+            mine, other = run.cost["learn_seconds"], plain.get((run.seed, run.order))
             run.cost["seconds_over_plain"] = None if mine is None or other is None else mine - other
 
     def columns(self) -> dict[str, str]:
@@ -116,10 +153,11 @@ class Results:
         return ALMANAC_COLUMNS if almanac else COLUMNS
 
     def rows(self) -> list[list[str]]:
-        """The table's cells: percentages, mean over seeds (and the range where there are several), then seconds."""
+        """The table's cells: percentages, mean over runs with the 95 % interval (the range of several runs where there is none), then seconds."""
         found = []
         for method, runs in self.by_method().items():
-            cells = [_percent([run.metrics.get(name) for run in runs]) for name in self.columns()]
+            sure = self.intervals.get(method, {})
+            cells = [_percent([run.metrics.get(name) for run in runs], sure.get(name)) for name in self.columns()]
             cost = [_seconds([run.cost.get(name) for run in runs]) for name in COST]
             found.append([method, *cells, *cost])
         return found
@@ -136,7 +174,10 @@ class Results:
     def caption(self) -> str:
         """What every table must say of itself."""
         kinds = " and ".join(sorted({run.main_kind for run in self.runs})) or "no"
-        return f"Scores: {kinds}. Task ids are hidden from the learner and at test."
+        seeds, orders = {run.seed for run in self.runs}, {run.order for run in self.runs}
+        over = " and over ".join(["test examples", *(f"{len(of)} {name}" for of, name in ((seeds, "seeds"), (orders, "orders")) if len(of) > 1)])
+        sure = f" In brackets 95 % of the bootstrap over {over}." if self.intervals else ""
+        return f"Scores: {kinds}.{sure} Task ids are hidden from the learner and at test."
 
     def table(self) -> Table:
         """The table for a terminal: one row a method, or, of up to three, one column a method."""
@@ -165,12 +206,12 @@ def write_json(path: Path, value: Mapping[str, object]) -> None:
     aside.replace(path)
 
 
-def _percent(values: Sequence[float | None]) -> str:
+def _percent(values: Sequence[float | None], sure: Sequence[float] | None) -> str:
     numbers = [100 * value for value in values if value is not None]
     if not numbers:
         return "–"
-    spread = f" ({min(numbers):.1f}–{max(numbers):.1f})" if len(numbers) > 1 else ""
-    return f"{fmean(numbers):.1f}{spread}"
+    low, high = (100 * sure[0], 100 * sure[1]) if sure else (min(numbers), max(numbers))
+    return f"{fmean(numbers):.1f} ({low:.1f} to {high:.1f})" if sure or len(numbers) > 1 else f"{numbers[0]:.1f}"
 
 
 def _seconds(values: Sequence[float | None]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from torch import Tensor
 
-Score = Literal["exact", "choice", "loss"]
+Score = Literal["exact", "choice", "loss", "chrf", "bleu", "rouge", "ranking"]
 Message = Mapping[str, str]
 
 

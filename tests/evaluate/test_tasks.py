@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from everlearn import CausalModel, DataError, Example, Experience
-from everlearn.evaluate.tasks import Answer, Task, answers, cell, tasks_of
+from everlearn.evaluate.scores import Answer
+from everlearn.evaluate.tasks import Task, answers, cell, tasks_of
 
 
 class Scripted:
@@ -16,10 +17,10 @@ class Scripted:
 
     def __init__(self, tiny: CausalModel, said: Sequence[str] = (), nats: Sequence[Sequence[float]] = ()) -> None:
         self.encoder, self.said, self.nats = tiny.encoder, list(said), [list(row) for row in nats]
-        self.limit = 0
+        self.limit, self.lines = 0, False
 
-    def generate(self, prompts: Sequence[Example], limit: int) -> list[str]:
-        self.limit = limit
+    def generate(self, prompts: Sequence[Example], limit: int, lines: bool = False) -> list[str]:
+        self.limit, self.lines = limit, lines
         return self.said
 
     def score(self, prompts: Sequence[Example], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
@@ -91,7 +92,7 @@ def test_an_untaught_tasks_old_answers_are_stale_from_where_it_is_first_tested()
 
 def test_the_model_is_shown_no_answer_no_task_and_no_source(shared_tiny: CausalModel) -> None:
     class Spy(Scripted):
-        def generate(self, prompts: Sequence[Example], limit: int) -> list[str]:
+        def generate(self, prompts: Sequence[Example], limit: int, lines: bool = False) -> list[str]:
             shown.extend(prompts)
             return [""] * len(prompts)
 

@@ -109,8 +109,7 @@ def test_a_path_that_is_no_stream_is_refused_with_what_is_near(root: Path) -> No
         ("[chance]", "[chances]", "unknown key 'chances'. Did you mean 'chance'"),
         (SCORES, 'scores = "exact"\n', r"scores must be a table \(scores='exact'\)"),
         ('"ask" = "exact"', '"ask" = "exakt"', "unknown score 'exakt' of task 'ask'. Did you mean 'exact'.*exact, choice, loss"),
-        ('"ask" = "exact"', '"ask" = "chrf"', r"does not score 'chrf' yet \(task 'ask'\). It scores exact, choice, loss"),
-        ('"ask" = "exact"', '"ask" = "ranking"', "does not score 'ranking' yet"),
+        ('"ask" = "exact"', '"ask" = "ranking"', "no choices to score 'ranking'"),
         ('"ask" = "exact"', 'a.b = "exact"', r"the score of 'a' must be text \(\{'b': 'exact'\}\)"),
         ('"quiz" = 0.5', '"quiz" = 50', r"chance of 'quiz' must be a number from 0 to 1 \(chance=50\)"),
         ('"quiz" = 0.5', '"quiz" = true', r"\(chance=True\)"),
@@ -164,7 +163,7 @@ CHANGES: list[tuple[Callable[[Path], object], str]] = [
     (lambda root: write(root / "01-rome" / "train..jsonl", QUIZ), "train..jsonl is not one of"),
     (lambda root: write(root / "01-rome" / "base.jsonl", QUIZ), "01-rome/base.jsonl is not one of"),
     (lambda root: write(root / "train.jsonl", QUIZ), "towns/train.jsonl is not one of base.jsonl"),
-    (lambda root: write(root / "01-rome" / "test.b.parquet", QUIZ), "test.b.parquet: parquet is not read yet"),
+    (lambda root: write(root / "01-rome" / "test.b.parquet", QUIZ), "test.b.parquet is no whole parquet file: after row 0"),
     (lambda root: write(root / "01-rome" / "deep" / "train.jsonl", QUIZ), "01-rome/deep is a folder. Here are only train.jsonl"),
     (
         lambda root: write(root / "01-rome" / "test.quiz.jsonl", QUIZ, replace(QUIZ, prompt="Milan?", id="milan")),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from everlearn.evaluate.tasks import Answer
+    from everlearn.evaluate.scores import Answer
     from everlearn.results import Results
     from everlearn.types import Example, Stream
 

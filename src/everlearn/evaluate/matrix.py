@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from everlearn.errors import DataError
 
 METRICS = ("average_accuracy", "forgetting", "forgetting_from_learned", "backward_transfer", "forward_transfer", "learning_accuracy")
@@ -54,17 +57,10 @@ class Matrix:
         A task that the stream never teaches has l = 0: what the model scored on it before the stream counts as learned.
         """
         kind = kind or self.main_kind
-        columns = [(at, [row[j] for row in self.rows]) for j, at in enumerate(self.learned) if self.kinds[j] == kind]
-        last = len(self.experiences)
-        early = [(at, column) for at, column in columns if at < last]
-        return {
-            "average_accuracy": mean(column[last] for _, column in columns),
-            "forgetting": mean(_less(_best(column[at:last]), column[last]) for at, column in early),
-            "forgetting_from_learned": mean(_less(column[at], column[last]) for at, column in early),
-            "backward_transfer": mean(_less(column[last], column[at]) for at, column in columns),
-            "forward_transfer": mean(_less(column[at - 1], column[0]) for at, column in columns if at >= 2),
-            "learning_accuracy": mean(column[at] for at, column in columns),
-        }
+        columns = [j for j, of in enumerate(self.kinds) if of == kind]
+        rows = np.array([[np.nan if row[j] is None else row[j] for j in columns] for row in self.rows], dtype=float)
+        found = metrics_of(rows, [self.learned[j] for j in columns])
+        return {name: None if np.isnan(value) else float(value) for name, value in found.items()}
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -82,15 +78,38 @@ class Matrix:
         return cls(**parts, rows=tuple(tuple(row) for row in saved["rows"]))  # type: ignore[arg-type]
 
 
+def metrics_of(rows: NDArray[np.float64], learned: Sequence[int]) -> dict[str, NDArray[np.float64]]:
+    """The metrics, as `Matrix.metrics` defines them, of matrices (..., T + 1, J) at once: each (...), NaN where no task has the numbers."""
+    last = rows.shape[-2] - 1
+    columns = [(at, rows[..., j]) for j, at in enumerate(learned)]
+    early = [(at, column) for at, column in columns if at < last]
+    none = np.full(rows.shape[:-2], np.nan)
+    return {
+        "average_accuracy": _mean([column[..., last] for _, column in columns], none),
+        "forgetting": _mean([_best(column[..., at:last]) - column[..., last] for at, column in early], none),
+        "forgetting_from_learned": _mean([column[..., at] - column[..., last] for at, column in early], none),
+        "backward_transfer": _mean([column[..., last] - column[..., at] for at, column in columns], none),
+        "forward_transfer": _mean([column[..., at - 1] - column[..., 0] for at, column in columns if at >= 2], none),
+        "learning_accuracy": _mean([column[..., at] for at, column in columns], none),
+    }
+
+
+def _mean(cells: Sequence[NDArray[np.float64]], none: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of those cells that are numbers, `none` of none."""
+    if not cells:
+        return none
+    stacked = np.stack(cells)
+    many = (~np.isnan(stacked)).sum(0)
+    return np.asarray(np.divide(np.nansum(stacked, 0), many, out=none.copy(), where=many > 0))
+
+
+def _best(cells: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The largest number along the last axis, NaN of none."""
+    best = np.where(np.isnan(cells), -np.inf, cells).max(-1)
+    return np.asarray(np.where(np.isneginf(best), np.nan, best))
+
+
 def mean(values: Iterable[Cell]) -> Cell:
     """The mean of those that are numbers, None of none."""
     numbers = [value for value in values if value is not None]
     return sum(numbers) / len(numbers) if numbers else None
-
-
-def _best(cells: Sequence[Cell]) -> Cell:
-    return max((cell for cell in cells if cell is not None), default=None)
-
-
-def _less(a: Cell, b: Cell) -> Cell:
-    return None if a is None or b is None else a - b

@@ -15,11 +15,11 @@ from tempfile import TemporaryDirectory
 from typing import get_args
 
 from everlearn.errors import DataError, did_you_mean
+from everlearn.streams.benchmarks import load_benchmark, recognised
 from everlearn.streams.files import SUFFIXES, Merged, Reading, listed, scan_examples, suffix_of
 from everlearn.types import Example, Experience, Score, Stream
 
 KINDS: dict[str, Score] = {kind: kind for kind in get_args(Score)}
-LATER = ("chrf", "bleu", "rouge", "ranking")
 TABLES = ("scores", "chance", "times")
 
 
@@ -50,12 +50,15 @@ class _File:
 def load_stream(path: str | Path) -> Stream:
     """The stream in a folder: stream.toml, perhaps base.jsonl, then in name order one folder an experience, "01-banking" named "banking".
 
-    An experience holds train.jsonl, valid.TASK.jsonl and test.TASK.jsonl (or .jsonl.gz, .csv); hidden files are ignored. stream.toml gives
+    An experience holds train.jsonl, valid.TASK.jsonl and test.TASK.jsonl (or .jsonl.gz, .csv, .parquet); hidden files are ignored. stream.toml gives
     name, about, the kind of score of each task under [scores], its chance level (0 to 1) under [chance], and, by folder, the time of an
-    experience under [times]. An experience carries the scores and chances of its own tasks.
+    experience under [times]. An experience carries the scores and chances of its own tasks. A folder without stream.toml that `load_benchmark`
+    recognises is read by it.
 
     Raises DataError, naming file and line, for anything missing, unknown or contradictory; several mistakes at once.
     """
+    if not (Path(path) / "stream.toml").is_file() and recognised(Path(path)):
+        return load_benchmark(path)
     root = _root(Path(path))
     settings = _settings(root / "stream.toml")
     folders = _folders(root)
@@ -151,8 +154,6 @@ def _settings(path: Path) -> _Settings:
 
 
 def _unknown_kind(task: str, kind: object) -> str | None:
-    if kind in LATER:
-        return f"this version does not score {kind!r} yet (task {task!r}). It scores {', '.join(KINDS)}. Choose one, or leave the task out."
     if not isinstance(kind, str):
         return f"the score of {task!r} must be text ({kind!r}). It is one of {', '.join(KINDS)}. Quote it, and a task's name with dots."
     return None if kind in KINDS else f"unknown score {kind!r} of task {task!r}. {did_you_mean(kind, KINDS)}"
@@ -225,7 +226,7 @@ def _misfit(example: Example, kind: Score) -> str | None:
         return f"chosen + rejected cannot be scored {kind!r}. Give prompt + completion"
     if example.text is not None and kind != "loss":
         return f"text cannot be scored {kind!r}. Give prompt + completion, or score the task 'loss'"
-    return "no choices to score 'choice'. Add choices, the completion among them" if kind == "choice" and not example.choices else None
+    return f"no choices to score {kind!r}. Add choices, the completion among them" if kind in ("choice", "ranking") and not example.choices else None
 
 
 def _experience(folder: str, files: list[_File], settings: _Settings) -> Experience:

@@ -1,0 +1,117 @@
+"""The first methods on nine real streams, run by run within a budget of time; the same command again goes on.
+
+    python make_streams.py streams --scale 0.25
+    python benchmarks/streams.py streams --model models/news2016 [--minutes 60] [--only support banking]        (make results)
+
+Of each stream the first four experiences. Every method one seed; plain, replay, the default recipe and joint three. Runs come in the order
+of what they tell: one seed of everything, short streams first, then the other seeds. A run that the budget cuts off is kept and continued.
+The strengths are those chosen on the validation rows of `support` (benchmarks/support.py). The rate, batch and passes of the short-answer streams
+are those the model's own notes give for `support`; the three streams of long texts get two passes, set by their size before any run.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+
+from everlearn import Settings, Stream, compare, load_stream
+from everlearn.results import Results
+
+EXPERIENCES = 4
+STREAMS = ("policy", "support", "banking", "classification", "facts", "instructions", "recommendation", "news", "translation")
+LONG = ("recommendation", "news", "translation")
+SETTINGS = Settings(rate=5e-4, passes=5, batch=16)
+SEVERAL = ("plain", "replay(share=1)", "keep_current", "joint")
+ONCE = ("frozen", "l2(strength=0.0001)", "l2_sp(strength=0.01)", "ewc(strength=0.1)", "distill(strength=0.1)")
+SEEDS = 3
+
+
+class BudgetSpent(Exception):
+    """The time is over; what was begun is kept."""
+
+
+def planned(names: list[str]) -> list[tuple[str, str, int]]:
+    """(stream, method, seeds) in the order of running."""
+    first = [(name, method, 1) for name in names for method in (*SEVERAL, *ONCE)]
+    return first + [(name, method, SEEDS) for name in names for method in SEVERAL]
+
+
+def shortened(folder: Path) -> Stream:
+    """The stream's first experiences; a task that only a later one tests is none of it."""
+    whole = load_stream(folder)
+    return replace(whole, experiences=whole.experiences[:EXPERIENCES])
+
+
+def finished(out: Path, stream: Stream) -> dict[str, int]:
+    """How many seeds of each method are on disk."""
+    wanted = (*SEVERAL, *ONCE)
+    found = [path.name for path in (out / stream.name / "runs").glob("*.json")]
+    return {method: sum(name.startswith(slug(method) + "-seed") for name in found) for method in wanted}
+
+
+def slug(method: str) -> str:
+    return method.replace("(", "_").rstrip(")")
+
+
+def tables(out: Path, streams: dict[str, Stream], model: str) -> list[str]:
+    """One results.json a stream of what is finished; the streams with something left."""
+    left = []
+    for name, stream in streams.items():
+        done, joined = finished(out, stream), None
+        for seeds in sorted({count for count in done.values() if count}, reverse=True):
+            methods = [method for method, count in done.items() if count >= seeds]
+            results = compare(stream, model, ",".join(methods), seeds, out / name, settings(name), probes=False)
+            joined = results if joined is None else merged(joined, results)
+        if joined is not None:
+            joined.save(out / name / "results.json")
+        missing = sum((SEEDS if method in SEVERAL else 1) - done[method] for method in done)
+        left += [f"{name}: {missing} runs"] if missing else []
+    return left
+
+
+def merged(one: Results, other: Results) -> Results:
+    """Both results, a run once; intervals of the one with more seeds go before."""
+    known = {(run.method, run.seed) for run in one.runs}
+    several = {run.method for run in one.runs}
+    return replace(
+        one,
+        runs=[*one.runs, *(run for run in other.runs if (run.method, run.seed) not in known)],
+        intervals={**other.intervals, **one.intervals},
+        differences=[*one.differences, *(d for d in other.differences if d.method not in several)],
+    )
+
+
+def settings(name: str) -> Settings:
+    return replace(SETTINGS, passes=2) if name in LONG else SETTINGS
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("streams", type=Path, help="the folder that holds the nine")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/streams"))
+    given = parser.parse_args()
+    names = [name for name in STREAMS if not given.only or name in given.only]
+    streams, end = {name: shortened(given.streams / name) for name in names}, monotonic() + 60 * given.minutes
+
+    def watched(text: str, share: float) -> None:
+        if monotonic() > end:
+            raise BudgetSpent
+
+    try:
+        for name, method, seeds in planned(names):
+            begun = monotonic()
+            compare(streams[name], given.model, method, seeds, given.out / name, settings(name), probes=False, progress=watched, save_every=30)
+            print(f"{name:16} {method:24} {seeds} seeds  {monotonic() - begun:6.0f} s", flush=True)
+    except BudgetSpent:
+        print("the budget is spent; the same command goes on from here")
+    left = tables(given.out, streams, given.model)
+    print("left: " + ("; ".join(left) or "nothing"))
+
+
+if __name__ == "__main__":
+    main()

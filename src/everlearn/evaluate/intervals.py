@@ -1,0 +1,90 @@
+"""How sure a number is: paired bootstrap over examples, and over seeds and task orders. Numpy alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everlearn.evaluate.matrix import metrics_of
+
+Array = NDArray[np.float64]
+Interval = tuple[float, float]
+DRAWS = 1000  # the ends of a 95 % interval then move by about a tenth of its width from one seed to another
+SURE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The numbers of one run by example.
+
+    values: by task, (T + 1, n), the score of each example after each experience, NaN where it does not count or was not measured.
+    learned: by task, the first experience that teaches it, 0 if there is none.   shares: by metric and task, (n,), numbers whose mean over
+    all tasks is the metric, NaN where an example is no part of it.
+    """
+
+    values: Mapping[str, Array]
+    learned: Mapping[str, int]
+    shares: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+
+
+def resampled(sample: Sample, tasks: Sequence[str], seed: int = 0, draws: int = DRAWS) -> dict[str, Array]:
+    """Each metric over `tasks` (of one kind of score) and each share, (draws,), with the examples of every task drawn anew with replacement.
+
+    The draws depend on the seed, the task and its size alone, so two runs over the same questions are resampled alike: their difference
+    is the paired one.
+    """
+    rows = np.stack([means(counts(task, sample.values[task].shape[1], seed, draws), sample.values[task]) for task in tasks], axis=2)  # (draws, T + 1, J)
+    found = dict(metrics_of(rows, [sample.learned[task] for task in tasks]))
+    for metric, by_task in sample.shares.items():
+        parts = [(counts(task, len(values), seed, draws), values) for task, values in by_task.items()]
+        total = sum((drawn @ np.nan_to_num(values) for drawn, values in parts), np.zeros(draws))
+        many = sum((drawn @ ~np.isnan(values) for drawn, values in parts), np.zeros(draws))
+        found[metric] = np.divide(total, many, out=np.full(draws, np.nan), where=many > 0)
+    return found
+
+
+def counts(task: str, size: int, seed: int, draws: int) -> Array:
+    """How often each of `size` examples is drawn, (draws, size); every row sums to size."""
+    key = int.from_bytes(hashlib.sha256(f"{seed}/{task}/{size}".encode()).digest()[:8])
+    drawn = np.random.default_rng(key).integers(size, size=(draws, size)) + size * np.arange(draws)[:, None]
+    return np.bincount(drawn.ravel(), minlength=draws * size).reshape(draws, size).astype(float)
+
+
+def means(drawn: Array, values: Array) -> Array:
+    """The mean of each row of `values` (T + 1, n) in each draw, (draws, T + 1); NaN of nothing."""
+    many = drawn @ ~np.isnan(values).T
+    return np.asarray(np.divide(drawn @ np.nan_to_num(values).T, many, out=np.full(many.shape, np.nan), where=many > 0))
+
+
+def over_runs(runs: Sequence[Array], seed: int = 0) -> Array:
+    """The mean over runs (seeds, task orders) in each draw, (draws,), the runs themselves drawn anew with replacement: one run stays itself.
+
+    With few runs this is too narrow, as every bootstrap of few things is: three seeds say little of a fourth.
+    """
+    stacked = np.stack(list(runs))  # (S, draws)
+    picked = np.random.default_rng(seed).integers(len(stacked), size=stacked.shape)
+    return np.asarray(np.take_along_axis(stacked, picked, axis=0).mean(axis=0))
+
+
+def interval(draws: Array, sure: float = SURE) -> Interval | None:
+    """The percentiles between which `sure` of the draws lie; None if the metric is not defined."""
+    if np.isnan(draws).any():
+        return None
+    low, high = np.quantile(draws, [(1 - sure) / 2, (1 + sure) / 2])
+    return float(low), float(high)
+
+
+def mean_interval(values: Sequence[float], seed: int = 0) -> Interval:
+    """The 95 % bootstrap interval of a mean over examples.
+
+    >>> low, high = mean_interval([0, 1, 1, 1] * 25)
+    >>> round(low, 1), round(high, 1)
+    (0.7, 0.8)
+    """
+    found = interval(means(counts("", len(values), seed, DRAWS), np.array([values], dtype=float))[:, 0])
+    assert found is not None
+    return found

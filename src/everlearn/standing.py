@@ -1,0 +1,67 @@
+"""Where the methods of a comparison stand: intervals, and differences from plain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from everlearn.evaluate.intervals import Array, Sample, interval, over_runs, resampled
+from everlearn.evaluate.matrix import Matrix
+from everlearn.records import AnswerRecord
+from everlearn.results import Difference, Results, Run
+
+# Each metric of a run in every draw of the bootstrap; alike for runs over the same questions.
+Draws = dict[str, Array]
+
+
+def sample_of(run: Run, record: AnswerRecord) -> Sample:
+    """A run's scores by example."""
+    matrix = Matrix.from_json(run.matrix)  # type: ignore[arg-type]
+    sizes = {answered.task: len(answered.values) for answered in record.answered}
+    values = {task: np.full((len(matrix.rows), sizes[task]), np.nan) for task in matrix.tasks}
+    for answered in record.answered:
+        values[answered.task][answered.experience] = np.array(answered.values, dtype=float)
+    shares = {metric: {task: np.array(of, dtype=float) for task, of in by_task.items()} for metric, by_task in record.shares.items()}
+    return Sample(values, dict(zip(matrix.tasks, matrix.learned, strict=True)), shares)
+
+
+def drawn(run: Run, record: AnswerRecord) -> Draws:
+    """The run's metrics in every draw; its own intervals are filled in."""
+    matrix = Matrix.from_json(run.matrix)  # type: ignore[arg-type]
+    tasks = [task for task, kind in zip(matrix.tasks, matrix.kinds, strict=True) if kind == run.main_kind]
+    draws = resampled(sample_of(run, record), tasks)
+    run.intervals = {metric: list(found) for metric, values in draws.items() if (found := interval(values)) is not None}
+    return draws
+
+
+def stand(results: Results, draws: Sequence[Draws]) -> None:
+    """Fill in the cost over plain, each method's intervals, and its paired differences from plain.
+
+    draws: those of each run, empty where the answers are not at hand: such runs leave the intervals that are there as they are.
+    """
+    results.against_plain()
+    by_method: dict[str, dict[tuple[int, int], Draws]] = {}
+    for run, found in zip(results.runs, draws, strict=True):
+        if found:
+            by_method.setdefault(run.method, {})[run.seed, run.order] = found
+    for method, runs in by_method.items():
+        metrics = {metric: interval(over_runs([found[metric] for found in runs.values()])) for metric in next(iter(runs.values()))}
+        results.intervals[method] = {metric: list(ends) for metric, ends in metrics.items() if ends is not None}
+    plain = by_method.get("plain", {})
+    kept = [d for d in results.differences if d.method not in by_method]
+    results.differences = kept + [d for method, runs in by_method.items() if method != "plain" for d in differences(results, method, runs, plain)]
+
+
+def differences(results: Results, method: str, runs: dict[tuple[int, int], Draws], plain: dict[tuple[int, int], Draws]) -> list[Difference]:
+    """The method less plain in every metric that both have, over the seeds and orders that both ran."""
+    values = {(run.method, run.seed, run.order): run.metrics for run in results.runs}
+    both = [key for key in runs if key in plain]
+    found = []
+    for metric in next(iter(runs.values())) if both else ():
+        pairs = [(values[(method, *key)].get(metric), values[("plain", *key)].get(metric)) for key in both]
+        ends = interval(over_runs([runs[key][metric] - plain[key][metric] for key in both]))
+        means = [mine - other for mine, other in pairs if mine is not None and other is not None]
+        if ends is not None and len(means) == len(both):
+            found.append(Difference(method, "plain", metric, float(np.mean(means)), *ends, len(both)))
+    return found

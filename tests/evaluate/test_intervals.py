@@ -1,0 +1,82 @@
+"""The bootstrap against statistics known in closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from everlearn.evaluate.intervals import Sample, interval, mean_interval, over_runs, resampled
+from everlearn.evaluate.matrix import Matrix
+
+RANDOM = np.random.default_rng(0)
+
+
+def flips(share: float, size: int) -> np.ndarray:
+    return (np.arange(size) < share * size).astype(float)
+
+
+def two_tasks(first_kept: float) -> Sample:
+    """Two tasks of 400 rows learned one after the other; of the first, `first_kept` is left at the end."""
+    a = np.stack([flips(0, 400), flips(0.9, 400), flips(first_kept, 400)])
+    b = np.stack([flips(0.1, 400), flips(0.1, 400), flips(0.8, 400)])
+    return Sample({"a": a, "b": b}, {"a": 1, "b": 2})
+
+
+def test_the_interval_of_a_mean_is_the_normal_one() -> None:
+    low, high = mean_interval(flips(0.3, 1000).tolist())
+    half = 1.96 * (0.3 * 0.7 / 1000) ** 0.5
+    assert (low, high) == (pytest.approx(0.3 - half, abs=0.006), pytest.approx(0.3 + half, abs=0.006))
+
+
+def test_the_metrics_lie_within_their_intervals() -> None:
+    sample = two_tasks(0.5)
+    rows = tuple(tuple(float(sample.values[task][i].mean()) for task in ("a", "b")) for i in range(3))
+    truth = Matrix(("a", "b"), ("1", "2"), rows, (1, 2), ("exact", "exact")).metrics()
+    for metric, draws in resampled(sample, ["a", "b"]).items():
+        found = interval(draws)
+        value = truth[metric]
+        assert found is not None
+        assert value is not None
+        assert found[0] <= value <= found[1]
+        assert np.median(draws) == pytest.approx(value, abs=0.01)
+
+
+def test_a_paired_difference_is_narrower_than_two_intervals() -> None:
+    """The second run has the answers of the first but for 8 rows lost: paired, that is certain; each alone is not."""
+    one, other = (resampled(two_tasks(kept), ["a", "b"])["average_accuracy"] for kept in (0.5, 0.48))
+    paired, alone = interval(one - other), interval(one)
+    assert paired is not None
+    assert alone is not None
+    assert paired[0] > 0
+    assert paired[1] - paired[0] < (alone[1] - alone[0]) / 3
+
+
+def test_equal_seeds_draw_alike_and_others_do_not() -> None:
+    one, same, other = (resampled(two_tasks(0.5), ["a", "b"], seed)["forgetting"] for seed in (0, 0, 1))
+    assert (one == same).all()
+    assert (one != other).any()
+
+
+def test_rows_that_do_not_count_are_left_out() -> None:
+    values = np.array([[1.0, np.nan, np.nan], [1.0, 0.0, np.nan]])
+    draws = resampled(Sample({"a": values}, {"a": 1}), ["a"])["average_accuracy"]
+    assert np.nanmean(draws) == pytest.approx(0.5, abs=0.1)
+    assert interval(np.full(10, np.nan)) is None
+
+
+def test_shares_are_means_over_all_tasks_rows() -> None:
+    shares = {"kept": {"a": flips(0.5, 300), "b": np.full(100, np.nan)}, "new": {"a": flips(1, 100), "b": flips(0, 300)}, "none": {}}
+    found = resampled(Sample({"a": flips(1, 2)[None].repeat(2, 0)}, {"a": 1}, shares), ["a"])
+    assert found["kept"].mean() == pytest.approx(0.5, abs=0.01)
+    assert found["new"].mean() == pytest.approx(0.25, abs=1e-9)  # each task keeps its size
+    assert np.isnan(found["none"]).all()
+
+
+def test_several_runs_widen_what_one_run_shows() -> None:
+    draws = [RANDOM.normal(mean, 0.001, 1000) for mean in (0.4, 0.5, 0.6)]
+    three, one = interval(over_runs(draws)), interval(over_runs(draws[:1]))
+    assert three is not None
+    assert one is not None
+    assert (over_runs(draws[:1]) == draws[0]).all()
+    assert three[1] - three[0] > 0.1 > 10 * (one[1] - one[0])
+    assert three[0] < 0.5 < three[1]
