@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import EncoderDecoderCache
-from transformers.modeling_outputs import BaseModelOutput
+from transformers.utils.generic import ModelOutput
 
 from everlearn.errors import DataError, ModelError
 from everlearn.models.batch import by_length
@@ -24,16 +25,18 @@ MOST_LOGITS = 2**29  # values of one evaluation batch's logits, 2 GiB in float32
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Sources as the decoder sees them: mask (B, S), the encoder's last hidden states (B, S, D), and the cache of both attentions."""
+    """Sources as the decoder sees them: mask (B, S), what the encoder gave (last_hidden_state (B, S, D)), and the cache of both attentions."""
 
     mask: Tensor
-    hidden: Tensor
+    read: ModelOutput
     cache: EncoderDecoderCache
 
     def only(self, rows: Tensor) -> Heard:
         """These rows, which may repeat; the cache changes in place."""
         self.cache.batch_select_indices(rows)
-        return Heard(self.mask[rows], self.hidden[rows], self.cache)
+        read = copy(self.read)
+        read["last_hidden_state"] = self.read["last_hidden_state"][rows]
+        return Heard(self.mask[rows], read, self.cache)
 
 
 class Seq2SeqModel(TrainedModel):
@@ -121,13 +124,13 @@ class Seq2SeqModel(TrainedModel):
         tokens, mask = self._padded(sources)
         said = torch.tensor([prefix] * len(sources), device=self.device)
         last = torch.arange(1, len(sources) + 1, device=self.device) * len(prefix) - 1
-        out = self._at(last, input_ids=tokens, attention_mask=mask, decoder_input_ids=said, use_cache=True)
-        return out["logits"][0], Heard(mask, out["encoder_last_hidden_state"], out["past_key_values"])
+        read = self.module.get_encoder()(input_ids=tokens, attention_mask=mask)  # by itself: some encoders refuse to hear of a cache
+        out = self._at(last, encoder_outputs=read, attention_mask=mask, decoder_input_ids=said, use_cache=True)
+        return out["logits"][0], Heard(mask, read, out["past_key_values"])
 
     def _say(self, heard: Heard, tokens: Tensor, keep: Tensor) -> Tensor:
         """Logits (N, V) at the flat positions `keep` of further decoder tokens (B, T)."""
-        read = BaseModelOutput(last_hidden_state=heard.hidden)
-        inputs = {"encoder_outputs": read, "attention_mask": heard.mask, "decoder_input_ids": tokens, "past_key_values": heard.cache}
+        inputs = {"encoder_outputs": heard.read, "attention_mask": heard.mask, "decoder_input_ids": tokens, "past_key_values": heard.cache}
         found: Tensor = self._at(keep, **inputs, use_cache=True)["logits"][0]
         return found
 
