@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,17 @@ def test_findings_are_exit_code_1_with_every_bad_line(tmp_path: Path) -> None:
     assert ran.exit_code == 1
     assert all(f"rows.jsonl:{line}: not JSON" in ran.stdout for line in range(2, 14))
     assert "'Capital of Kenya?' is 'Mombasa' and 'Nairobi'" in ran.stdout
-    assert "12 lines cannot be used; 1 questions have different answers within one file." in ran.stdout
+    assert "lines that cannot be used (12), conflicts within a file (1)." in ran.stdout
     assert CliRunner().invoke(app, ["check", file, "--most-bad", "0.9", "--allow", "conflicts"]).exit_code == 0
+
+
+def test_the_guide_shows_what_the_command_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text(encoding="utf-8")
+    rows, printed = re.findall(r"```(?:json|text)\n(.*?)```", guide.partition("## Your data")[2], flags=re.DOTALL)[:2]
+    put(tmp_path / "rows.jsonl", rows)
+    monkeypatch.chdir(tmp_path)
+    found = CliRunner().invoke(app, ["check", "rows.jsonl"]).stdout
+    assert [line.rstrip() for line in found.splitlines()] == printed.removeprefix("$ everlearn check rows.jsonl\n").splitlines()
 
 
 def test_unusable_data_is_an_error_of_ours(tmp_path: Path) -> None:

@@ -135,8 +135,8 @@ def test_settings_that_do_not_fit_are_refused_with_their_value(root: Path, old: 
 
 
 def test_several_mistakes_in_the_settings_are_shown_at_once(root: Path) -> None:
-    (root / "stream.toml").write_text('nmae = "n"\n[scores]\nask = "bleu"\n[chance]\nask = 2\n')
-    with pytest.raises(DataError, match="(?s)unknown key 'nmae'.*name=None.*'bleu'.*chance=2"):
+    (root / "stream.toml").write_text('nmae = "n"\n[scores]\nask = "blue"\n[chance]\nask = 2\n')
+    with pytest.raises(DataError, match="(?s)unknown key 'nmae'.*name=None.*'blue'.*chance=2"):
         load_stream(root)
 
 

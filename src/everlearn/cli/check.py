@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 SHOWN = 10  # pairs of each kind in the report for people; --json has all
 NOTED = {
-    "conflicts": "Conflicts: one question, different answers within a file",
+    "conflicts": "Conflicts, one question with different answers within a file",
     "taught": "Tests that are taught",
-    "changes": "Changes: a later file answers a question anew (the newer answer holds)",
+    "changes": "Changes, where a later file answers a question anew and the newer answer holds",
     "repeated": "Equal rows in several learned files",
     "near": "Nearly equal rows among those that are learned",
 }
@@ -105,7 +105,8 @@ def _table(report: DataReport) -> Table:
         "languages": [_languages(file.languages) for file in report.files],
     }
     kept = {name: cells for name, cells in columns.items() if any(cells)}
-    table = Table("file", *kept, box=None, pad_edge=False, header_style="bold", caption="characters and tokens: median, 95 %, longest", caption_justify="left")
+    caption = f"{'characters and tokens' if 'tokens' in kept else 'characters'}: median, 95 %, longest"
+    table = Table("file", *kept, box=None, pad_edge=False, header_style="bold", caption=caption, caption_justify="left")
     for number, file in enumerate(report.files):
         table.add_row(_short(file, report), *(str(cells[number] or "") for cells in kept.values()))
     return table
@@ -157,7 +158,7 @@ def _costs(cost: Cost) -> Table:
 
 
 def _memory(cost: Cost) -> Iterator[str]:
-    yield f"One pass learns {cost.learned:,} of {cost.read:,} tokens; there are {_count(cost.passes, 'pass', 'es')}. The times of one seed, from {cost.basis}."
+    yield f"One pass learns {cost.learned:,} of {cost.read:,} tokens; there are {_count(cost.passes, 'pass', 'es')}. Times are of one seed, from {cost.basis}."
     yield f"Memory of plain learning, at least {_bytes(cost.memory.total)}:"
     for name, (size, how) in cost.memory.terms.items():
         yield f"  {_bytes(size):>9}  {name}: {how}"
@@ -168,7 +169,7 @@ def _verdict(report: DataReport) -> str:
 
     if report.clean:
         return "Clean: nothing was found that would make results untrustworthy."
-    return "Results would be untrustworthy: " + "; ".join(f"{count:,} {WRONG[name]}" for name, count in report.wrong.items()) + "."
+    return "Results would be untrustworthy: " + ", ".join(f"{WRONG[name]} ({count:,})" for name, count in report.wrong.items()) + "."
 
 
 def _count(number: int, what: str, more: str = "s") -> str:

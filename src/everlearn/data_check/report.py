@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 # What makes results untrustworthy, and why; `allow` names those that are meant.
 WRONG = {
-    "bad_lines": "lines cannot be used",
-    "conflicts": "questions have different answers within one file",
-    "taught_tests": "test prompts are taught",
-    "truncated_answers": "rows lose a part of what is to be learned",
-    "problems": "things keep the data from being loaded",
+    "bad_lines": "lines that cannot be used",
+    "conflicts": "conflicts within a file",
+    "taught_tests": "test prompts that are taught",
+    "truncated_answers": "rows that lose a part of their answer",
+    "problems": "problems in loading",
 }
 
 
