@@ -1,6 +1,6 @@
 """What a step costs: everlearn's loop against a hand-written one, and l2, l2_sp, ewc against plain.
 
-    python benchmarks/step_overhead.py [--pairs 31] [--rows 640] [--out runs/bench/step_overhead.json]
+    python benchmarks/step_overhead.py [--pairs 41] [--rows 640] [--threads 1] [--out runs/bench/step_overhead.json]
 
 Each pair learns the same rows in the same batches one after the other, in random order of the two. A pair's ratio is the median over its
 steps of (time of one / time of the other) for the same step, so what disturbs a few steps does not decide; work once an experience is no
@@ -97,11 +97,13 @@ def interval(ratios: list[float], random: Random) -> tuple[float, float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=31)
+    parser.add_argument("--pairs", type=int, default=41)
     parser.add_argument("--rows", type=int, default=640)
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--out", type=Path, default=Path("runs/bench/step_overhead.json"))
+    parser.add_argument("--threads", type=int, default=1, help="with more, their waiting counts as CPU time")
     given = parser.parse_args()
+    torch.set_num_threads(given.threads)
     experience = Experience("1", tuple(almanac_stream(Almanac(), periods=1).base[: given.rows]))
     model, random = load_model(given.model), Random(0)
     start, plain = model.state(), with_methods()

@@ -30,7 +30,7 @@ def test_several_seeds_are_one_row_with_their_range() -> None:
     first, second = a_run("plain"), a_run("plain", 1)
     second.metrics["average_accuracy"] = 0.7
     row = Results("towns", "tiny", [first, second]).rows()[0]
-    assert row[:3] == ["plain", "60.0 (50.0–70.0)", "–"]
+    assert row[:3] == ["plain", "60.0 (50.0 to 70.0)", "–"]
 
 
 def test_every_table_says_that_task_ids_are_hidden_and_what_was_scored() -> None:

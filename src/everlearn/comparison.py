@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -24,7 +25,9 @@ from everlearn.standing import Draws, drawn, stand
 from everlearn.streams.almanac import almanac_stream
 from everlearn.streams.files import read_examples
 from everlearn.streams.folder import load_stream
-from everlearn.types import Example, Experience, Stream
+from everlearn.types import Example, Experience, Stream, superseded
+
+MOST_ANCHORS = 200  # rows of a base, taken evenly
 
 
 def compare(
@@ -41,7 +44,7 @@ def compare(
     progress: Progress | None = None,
     watch: Watch | None = None,
     orders: int = 1,
-    anchor: str | Path | None = "everlearn",
+    anchor: str | Path | None = "auto",
     probes: bool = True,
     save_every: float = 60.0,
 ) -> Results:
@@ -51,7 +54,8 @@ def compare(
     methods: as in "plain,replay(share=0.5)+ewc(strength=10)".   seeds: 0 to seeds - 1, of the order of rows and of every draw.
     out: a folder; a run that was stopped goes on from where it was, and ends with the numbers it would have had.
     lora: as for `load_model`.   valid: test on the validation rows, to choose settings.   orders: of the experiences, the given one first.
-    anchor: text on which the distance from the starting model is measured, a file or "everlearn" for ours; None for no such measure.
+    anchor: text on which the distance from the starting model is measured: a file, "everlearn" for our passages, or "auto" for what the stream's
+    base holds and no experience answers differently (ours, where there is no base); None for no such measure.
     probes: also ask the skill and safety probes, before and after.   save_every: seconds between savings inside an experience.
     Raises DataError, SettingError or ModelError before anything is learned.
     """
@@ -60,7 +64,7 @@ def compare(
         raise SettingError(f"seeds must be at least 1, got {seeds!r}.")
     given = _stream(stream)
     tasks = _tasks(given, only)
-    texts = _anchors(anchor)
+    texts = _anchors(anchor, given)
     whole = Setup(given, tasks, str(model), settings or Settings(), lora, dtype, device, identity(given, tasks, str(model)), 0, texts, probes)
     folder = None if out is None else _folder(out, stream)
     results = _described(whole, folder)
@@ -134,9 +138,13 @@ def _tasks(stream: Stream, only: str) -> list[Task]:
     return tasks
 
 
-def _anchors(anchor: str | Path | None) -> list[Example]:
+def _anchors(anchor: str | Path | None, stream: Stream) -> list[Example]:
     if anchor is None:
         return []
+    if str(anchor) == "auto":
+        new = (example for experience in stream for example in experience.train)
+        stays = [e for e in superseded(stream.base, new) if e.chosen is None]
+        return [replace(e, task=None) for e in stays[:: max(1, len(stays) // MOST_ANCHORS)]] or anchor_texts()
     return anchor_texts() if str(anchor) == "everlearn" else read_examples(Path(anchor))
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 from everlearn.config import Recipe
 from everlearn.errors import DataError, SettingError
+from everlearn.evaluate.divergence import Divergence
 from everlearn.evaluate.scores import Answer
 from everlearn.evaluate.tasks import Task, tasks_of
 from everlearn.learn.settings import Settings
@@ -22,11 +23,21 @@ from everlearn.version import VERSION
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """The starting model: its answers by task, the seconds they took, how well it reads the anchors, and its share of each probe."""
+
+    answers: dict[str, list[Answer]]
+    seconds: float
+    moved: Divergence | None
+    probed: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Setup:
     """What all runs of a comparison share, in one order of the stream.
 
     anchors: texts on which the distance from the starting model is measured; none for no such measure.   probes: also ask the probes.
-    before: the starting model's answers, once measured, by task; seconds_before: how long that took.
+    start: what was found of the starting model, once measured.
     """
 
     stream: Stream
@@ -40,8 +51,7 @@ class Setup:
     order: int = 0
     anchors: Sequence[Example] = ()
     probes: bool = False
-    before: dict[str, list[Answer]] = field(default_factory=dict)
-    seconds_before: list[float] = field(default_factory=list)
+    start: list[Start] = field(default_factory=list)
 
     @property
     def called(self) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
-from everlearn.conditions import Setup
+from everlearn.conditions import Setup, Start
 from everlearn.config import Recipe
 from everlearn.errors import StateError
 from everlearn.evaluate.cost import PeakMemory, state_bytes
@@ -112,20 +112,26 @@ class Course:
     def _evaluate(self, model: LanguageModel, number: int, anchor: Anchor | None, fresh: bool = False) -> None:
         """Row `number` of the matrix; the starting model's is measured once for all runs that serve the model itself."""
         self.report(f"{self.recipe.label}: testing", max(0.0, (number - 0.3) / len(self.setup.stream)))
-        begun, known = perf_counter(), number == 0 and not fresh
-        given = self.setup.before if known and self.setup.before else {task.name: answers(model, task) for task in self.setup.tasks}
+        begun, shared = perf_counter(), number == 0 and not fresh
+        found = self.setup.start[0] if shared and self.setup.start else self._measured(model, number, anchor)
+        if shared:
+            if not self.setup.start:
+                self.setup.start.append(found)
+            self.seen.seconds["start"] = found.seconds
+            self.seen.seconds["borrowed"] += found.seconds - min(found.seconds, perf_counter() - begun)  # a run of its own would have measured it too
+        self.seen.seconds["evaluate"] += found.seconds
+        self._note(found.answers, found.moved, found.probed)
+        if self.watch is not None:
+            self.watch(self.recipe.label, number, found.answers)
+
+    def _measured(self, model: LanguageModel, number: int, anchor: Anchor | None) -> Start:
+        """The answers, timed; the distance from the start; before and after the stream the probes."""
+        begun = perf_counter()
+        given = {task.name: answers(model, task) for task in self.setup.tasks}
         seconds = perf_counter() - begun
-        if known:
-            self.setup.before.update(given)
-            self.setup.seconds_before.append(seconds)
-            self.seen.seconds["borrowed"] += self.setup.seconds_before[0] - seconds  # a run of its own would have measured it too
-            self.seen.seconds["start"] = seconds = self.setup.seconds_before[0]
-        self.seen.seconds["evaluate"] += seconds
         moved = None if anchor is None else anchor.divergence(model)  # type: ignore[arg-type]
         asked = self.setup.probes and number in (0, len(self.setup.stream))
-        self._note(given, moved, shares(probe(model)) if asked else {})
-        if self.watch is not None:
-            self.watch(self.recipe.label, number, given)
+        return Start(given, seconds, moved, shares(probe(model)) if asked else {})
 
     def _note(self, given: dict[str, list[Answer]], moved: Divergence | None, probed: dict[str, float]) -> None:
         self.seen.answers.append(dict(given))
@@ -157,6 +163,5 @@ class Course:
             raise StateError(f"there is no learner's state to go on from (folder={str(self.unfinished)!r}). Delete the folder to start the run again.")
         learner.load(kept)
         self.seen = Seen.from_json(state["seen"])
-        if self.seen.answers and not self.setup.before:
-            self.setup.before.update(self.seen.answers[0])
-            self.setup.seconds_before.append(self.seen.seconds["start"])
+        if self.seen.answers and self.seen.seconds["start"] and not self.setup.start:
+            self.setup.start.append(Start(self.seen.answers[0], self.seen.seconds["start"], self.seen.moved[0], self.seen.probed[0]))

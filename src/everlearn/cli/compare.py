@@ -29,9 +29,16 @@ def compare(
     dtype: Annotated[str, typer.Option(help="Of the weights in memory: float32, bfloat16, or auto (the file's own).")] = "float32",
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; by default the accelerator, if there is one.")] = None,
     valid: Annotated[bool, typer.Option("--valid", help="Test on the validation rows, to choose settings.")] = False,
+    orders: Annotated[int, typer.Option(help="Orders of the experiences: as given, then seeded permutations.")] = 1,
+    anchor: Annotated[
+        str, typer.Option(help="Text to measure the distance from the starting model on: a file, 'everlearn' (ours), 'auto' (the stream's base), 'off'.")
+    ] = "auto",
+    probes: Annotated[bool, typer.Option("--probes/--no-probes", help="Ask the skill and safety probes before and after.")] = True,
+    save_every: Annotated[float, typer.Option(help="Seconds between savings from which a stopped run goes on.")] = 60.0,
 ) -> None:
     """Compare methods on a stream: what each learns, what it forgets, what it costs."""
     from everlearn.cli.console import console
+    from everlearn.cli.page import paged
     from everlearn.cli.progress import bar
     from everlearn.comparison import compare as run
     from everlearn.learn.settings import Settings
@@ -39,9 +46,26 @@ def compare(
 
     settings = Settings(rate, passes, batch, schedule, warmup, weight_decay, clip, micro_tokens, precision)  # type: ignore[arg-type]
     with bar() as progress:
-        results = run(stream, model, methods, seeds, out, settings, parse_lora(lora), valid, parse_dtype(dtype), device, progress)
+        results = run(
+            stream,
+            model,
+            methods,
+            seeds,
+            out,
+            settings,
+            parse_lora(lora),
+            valid,
+            parse_dtype(dtype),
+            device,
+            progress,
+            orders=orders,
+            anchor=None if anchor == "off" else anchor,
+            probes=probes,
+            save_every=save_every,
+        )
     shown = console()
     shown.print(results.table())
     if cut := max(int(found.cost.get("cut_rows") or 0) for found in results.runs):
         shown.print(f"{cut} rows were too long for the model and lost a part.")
     shown.print(f"Written to {out / 'results.json'}; the same command again goes on from there.", soft_wrap=True)
+    shown.print(paged(results, out), soft_wrap=True)

@@ -21,6 +21,7 @@ RATE, PASSES, BATCH = 3e-4, 5, 32
 def demo(out: Annotated[Path, typer.Option(help="Folder for results.json and the runs.")] = Path("runs/demo")) -> None:
     """A small model learns six years of a changing world, plainly and with everlearn."""
     from everlearn.cli.console import console as standard_output
+    from everlearn.cli.page import paged
     from everlearn.cli.progress import bar
     from everlearn.comparison import compare
     from everlearn.learn.settings import Settings
@@ -41,6 +42,7 @@ def demo(out: Annotated[Path, typer.Option(help="Folder for results.json and the
     if len(last) == 2:
         console.print(story(stream, last), soft_wrap=True, markup=False)
     console.print(f"Written to {out / 'results.json'}; delete the folder to run it again.", soft_wrap=True)
+    console.print(paged(results, out), soft_wrap=True)
 
 
 def summary(results: Results) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from everlearn.errors import SettingError
+from everlearn.errors import MissingExtra
 from everlearn.models.language import LanguageModel
 from everlearn.types import Example, Score
 
@@ -211,7 +211,7 @@ def _sacrebleu() -> Any:
     try:
         from sacrebleu import metrics
     except ImportError as problem:
-        raise SettingError("chrf and bleu need sacrebleu, which is not installed (score='chrf' or 'bleu'). Run pip install 'everlearn[scores]'.") from problem
+        raise MissingExtra("chrf and bleu need sacrebleu, which is not installed (score='chrf' or 'bleu'). Run pip install 'everlearn[scores]'.") from problem
     return metrics
 
 
@@ -220,5 +220,5 @@ def rouge_scorer() -> Any:
     try:
         from rouge_score.rouge_scorer import RougeScorer
     except ImportError as problem:
-        raise SettingError("rouge needs rouge-score, which is not installed (score='rouge'). Run pip install 'everlearn[scores]'.") from problem
+        raise MissingExtra("rouge needs rouge-score, which is not installed (score='rouge'). Run pip install 'everlearn[scores]'.") from problem
     return RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=Words())
