@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from everlearn.report.figures import cost_figure, extra_figures, stream_figures
+from everlearn.report.figures import cost_figure, extra_figures, probe_columns, stream_figures
 from everlearn.report.sections import Section, read_sections
 from everlearn.report.tables import all_metrics, columns, corpus_rows, difference_spans, heats, interval_spans, settings_of, summary
 
@@ -52,7 +52,7 @@ def test_seeds_show_their_range(make: Make) -> None:
 
 def test_a_matrix_cell_says_where_the_task_was_taught(make: Make) -> None:
     (heat,) = heats(section(make), section(lambda **more: make("b", **more)).methods[0])
-    assert heat.heads[1] == ("first", "5.0 %")
+    assert heat.heads[1] == ("first", "5.0")
     assert [name for name, _ in heat.rows] == ["before", "2021", "2022", "2023"]
     assert [when for _, _, when in heat.rows[1][1]] == ["never", "here", "after", "after"]
     assert heat.rows[3][1][1] == ("25", 0.25, "before")
@@ -80,10 +80,20 @@ def test_orders_of_the_stream_are_not_averaged_cell_by_cell(make: Make) -> None:
 
 
 def test_differences_from_plain_are_drawn_around_zero(make: Make) -> None:
-    spans = difference_spans(section(make))["at the end"]
+    spans = difference_spans(section(make))["At the end (more is better)"]
     assert (spans[0].label, spans[0].text, spans[0].note) == ("replay", "+42.5", "38.5 to 46.5, beyond chance")
     assert all(0 <= span.low <= span.at <= span.high <= 100 and span.zero == 50 for span in spans)
     assert [span.label for span in interval_spans(section(lambda **more: make("b", **more)))] == ["replay", "plain", "joint"]
+
+
+def test_intervals_over_all_runs_are_taken_before_those_of_each(make: Make) -> None:
+    found = section(make, lambda saved: saved.update(intervals={"replay": {"average_accuracy": [0.5, 0.75]}}))
+    assert summary(found)[0].cells[0].beside == "50.0–75.0"
+
+
+def test_a_metric_in_which_nothing_differs_is_not_drawn(make: Make) -> None:
+    same = {"method": "replay", "against": "plain", "metric": "skills", "mean": 0.0, "low": 0.0, "high": 0.0, "runs": 1}
+    assert difference_spans(section(make, lambda saved: saved.update(differences=[same]))) == {}
 
 
 def test_what_has_no_column_is_in_the_table_of_all_metrics(make: Make) -> None:
@@ -118,10 +128,21 @@ def test_curves_are_means_over_the_tasks_they_name(make: Make) -> None:
 
 
 def test_what_was_measured_beside_the_tasks_is_drawn(make: Make) -> None:
-    assert [figure.title for figure in extra_figures(section(make))] == ["Outdated answers", "Distance from the start", "Perplexity", "Arithmetic"]
+    assert [figure.title for figure in extra_figures(section(make))] == ["Outdated answers", "Distance from the start", "Perplexity"]
     cost = cost_figure(section(lambda **more: make("b", **more)))
     assert cost is not None
     assert [row[-1] for row in cost.rows] == ["yes", "yes", "a bound"]
+
+
+def test_probes_at_both_ends_are_a_table_and_others_a_figure(make: Make) -> None:
+    assert probe_columns(section(make)) == [("arithmetic", ["100.0 % → 90.0 %"] * 3)]
+
+    def between(saved: dict[str, Any]) -> None:
+        saved["runs"][0]["probes"] = {"arithmetic": [1.0, 0.5, 0.5, 0.25]}
+
+    often = section(lambda **more: make("b", **more), between)
+    assert probe_columns(often) == []
+    assert extra_figures(often)[-1].title == "Arithmetic"
 
 
 def test_without_seconds_there_is_no_figure_of_cost(make: Make) -> None:

@@ -100,8 +100,8 @@ def layout_of(x: str, y: str) -> dict[str, JsonValue]:
 
 
 def axis(title: str) -> dict[str, JsonValue]:
-    return {
-        "title": {"text": title, "standoff": 8, "font": {"size": 13}},
+    titled: dict[str, JsonValue] = {"title": {"text": title, "standoff": 8, "font": {"size": 13}}} if title else {}
+    return titled | {
         "automargin": True,
         "fixedrange": True,
         "gridcolor": "@line",

@@ -19,6 +19,7 @@ LOGARITHMIC = 20  # from this ratio of learning times on, their axis is logarith
 
 SAID = {
     "kl": ("Distance from the start", "KL divergence from the untouched model, in nats per token; 0 is unchanged."),
+    "nats_per_byte": ("Nats per byte", "Of text the stream does not teach; lower is better, and models with other tokens compare."),
     "perplexity": ("Perplexity", "On text the stream does not teach; lower is better."),
 }
 
@@ -74,10 +75,28 @@ def extra_figures(section: Section) -> list[Figure]:
     for name in _names(section, lambda run: run.divergence):
         title, about = SAID.get(name, (name.replace("_", " ").capitalize(), ""))
         found.append(line_figure(section, title, about, _by_method(section, partial(_divergence, name)), unit="number"))
-    for name in _names(section, lambda run: run.probes):
-        about = "A probe: share of questions on what the stream does not teach."
-        found.append(line_figure(section, name.replace("_", " ").capitalize(), about, _by_method(section, partial(_probe, name))))
+    for name, curves in _probes(section).items():
+        if not _at_the_ends(curves):
+            about = "A probe: share of right answers to what the stream does not teach."
+            found.append(line_figure(section, name.replace("_", " ").capitalize(), about, curves))
     return found
+
+
+def probe_columns(section: Section) -> list[tuple[str, list[str]]]:
+    """Each probe that was taken before and at the end alone, with both numbers of every method: a table says that better than a figure."""
+    return [
+        (name.replace("_", " "), [f"{shown(curve[0])} → {shown(curve[-1])}" if (curve := curves[method.number]) else NONE for method in section.methods])
+        for name, curves in _probes(section).items()
+        if _at_the_ends(curves)
+    ]
+
+
+def _probes(section: Section) -> dict[str, dict[int, Curve]]:
+    return {name: _by_method(section, partial(_probe, name)) for name in _names(section, lambda run: run.probes)}
+
+
+def _at_the_ends(curves: Mapping[int, Curve]) -> bool:
+    return not any(value is not None for curve in curves.values() for value in curve[1:-1])
 
 
 def _by_method(section: Section, curve: Callable[[RunRecord], Curve]) -> dict[int, Curve]:

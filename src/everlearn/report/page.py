@@ -15,7 +15,7 @@ from everlearn.errors import MissingExtra, SettingError
 from everlearn.report import tables
 from everlearn.report.changes import SHOWN, ChangeList, change_lists
 from everlearn.report.drawing import Figure, Look, look
-from everlearn.report.figures import cost_figure, extra_figures, stream_figures
+from everlearn.report.figures import cost_figure, extra_figures, probe_columns, stream_figures
 from everlearn.report.sections import BOUNDS, Method, Section, read_sections
 from everlearn.report.standing import ranks
 from everlearn.report.verdict import verdict
@@ -126,6 +126,10 @@ class SectionView:
         return tables.corpus_rows(self.section)
 
     @property
+    def probes(self) -> list[tuple[str, list[str]]]:
+        return probe_columns(self.section)
+
+    @property
     def metrics(self) -> list[tuple[str, tuple[tables.Shown, ...]]]:
         return tables.all_metrics(self.section)
 
@@ -222,7 +226,7 @@ def breakable(text: str) -> Markup:
     """
     from markupsafe import Markup, escape
 
-    return Markup("<wbr>").join(escape(part) for part in text.replace("+", "+\0").replace("(", "\0(").split("\0"))
+    return Markup("<wbr>").join(escape(part) for part in text.replace(" %", "\u00a0%").replace("+", "+\0").replace("_", "_\0").replace("(", "\0(").split("\0"))
 
 
 def _plotly() -> str:

@@ -95,7 +95,7 @@ class RunRecord(_Record):
 
 
 class ResultsRecord(_Record):
-    """results.json; what an older one does not have is empty."""
+    """results.json; what an older one does not have is empty.   intervals: by method and metric, over all its runs together."""
 
     stream: str
     model: str
@@ -106,6 +106,7 @@ class ResultsRecord(_Record):
     command: str = ""
     experiences: tuple[ExperienceRecord, ...] = ()
     tasks: tuple[TaskRecord, ...] = ()
+    intervals: dict[str, dict[str, tuple[Cell, Cell] | None]] = {}
     differences: tuple[DifferenceRecord, ...] = ()
 
 

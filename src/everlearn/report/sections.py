@@ -48,10 +48,12 @@ class Method:
         return mean((run.metrics if kind is None else run.metrics_by_kind.get(kind, {})).get(name) for run in self.runs)
 
     def interval(self, name: str) -> tuple[float, float] | None:
-        """The 95 % interval over test questions; of several runs, the mean of their ends."""
-        ends = [run.intervals.get(name) for run in self.runs]
-        known = [(end[0], end[1]) for end in ends if end is not None and end[0] is not None and end[1] is not None]
-        return (fmean(low for low, _ in known), fmean(high for _, high in known)) if known and len(known) == len(ends) else None
+        """The 95 % interval over test questions and runs; where runs of several batches are joined, the mean of their ends."""
+        together = self.sources[0].results.intervals.get(self.runs[0].method, {})
+        if together and all(source is self.sources[0] for source in self.sources):
+            return _ends(together.get(name))
+        known = [ends for run in self.runs if (ends := _ends(run.intervals.get(name))) is not None]
+        return (fmean(low for low, _ in known), fmean(high for _, high in known)) if len(known) == len(self.runs) else None
 
     def spread(self, name: str) -> tuple[float, float] | None:
         """The least and the most of several runs."""
@@ -147,6 +149,10 @@ def read_sections(folders: Sequence[str | Path]) -> list[Section]:
         for batch in batches:
             _comparable(by_stream.setdefault(stream, batch), batch)
     return [_joined(stream, model, batches) for (stream, model), batches in grouped.items()]
+
+
+def _ends(told: tuple[Cell, Cell] | None) -> tuple[float, float] | None:
+    return None if told is None or told[0] is None or told[1] is None else (told[0], told[1])
 
 
 def parts_of(label: str) -> list[str]:

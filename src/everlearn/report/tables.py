@@ -13,6 +13,8 @@ from everlearn.report.sections import QUALITY, Method, Section
 from everlearn.report.standing import Gap, averaged, gap, ranks
 from everlearn.report.words import ALMANAC, COSTS, GENERAL, NONE, TRANSFER, Column, between, counted, shown, signed
 
+FIRST = (QUALITY, "forgetting", "kept")  # the differences one looks at first
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -37,7 +39,7 @@ class Line:
 class Heat:
     """A method's matrix for one kind of score and one order.
 
-    heads: (task, chance or "").   rows: (experience, cells); a cell is (number, its place on the colour scale 0 to 1 or None, when it was
+    heads: (task, chance in per cent or "").   rows: (experience, cells); a cell is (number, its place on the colour scale 0 to 1 or None, when it was
     taught relative to this row: "before", "here", "after" or "never").   scale: what the colours run between, in per cent.
     """
 
@@ -109,7 +111,7 @@ def heats(section: Section, method: Method) -> list[Heat]:
         for kind in dict.fromkeys((section.main_kind, *matrix.kinds)):
             places = [j for j, own in enumerate(matrix.kinds) if own == kind]
             low, high = _scale(section, kind)
-            heads = tuple((matrix.tasks[j], "" if chance.get(matrix.tasks[j]) is None else shown(chance[matrix.tasks[j]])) for j in places)
+            heads = tuple((matrix.tasks[j], "" if chance.get(matrix.tasks[j]) is None else _tenth(chance[matrix.tasks[j]])) for j in places)
             rows = tuple(
                 (name, tuple((_number(row[j]), _within(row[j], low, high), _when(matrix.learned[j], i)) for j in places))
                 for i, (name, row) in enumerate(zip(("before", *matrix.experiences), matrix.rows, strict=True))
@@ -131,17 +133,21 @@ def interval_spans(section: Section) -> list[Span]:
 
 
 def difference_spans(section: Section) -> dict[str, list[Span]]:
-    """By metric, each method's paired difference from plain, on one symmetric scale a metric."""
+    """By metric, each method's paired difference from plain, on one symmetric scale a metric; metrics in which nothing differs are left out."""
     plain, found = section.baseline, dict[str, list[Span]]()
     if plain is None:
         return found
-    heads = {column.key: column.head for column in (*GENERAL, *TRANSFER, *ALMANAC)}
-    for metric in dict.fromkeys(told.metric for told in section.differences if plain.label in (told.method, told.against)):
+    named = {column.key: column for column in (*GENERAL, *TRANSFER, *ALMANAC)}
+    told = dict.fromkeys(told.metric for told in section.differences if plain.label in (told.method, told.against))
+    for metric in sorted(told, key=lambda metric: (metric not in FIRST, metric not in named)):
         gaps = [gap(section, method, plain, metric) for method in _in_order(section) if method is not plain]
         known = [(one, one.ends) for one in gaps if one is not None and one.ends is not None]
-        wide = max((abs(end) for _, ends in known for end in ends), default=0.0) or 1.0
-        found[heads.get(metric, metric.replace("_", " "))] = [_difference_span(section, one, ends, wide) for one, ends in known]
-    return {metric: spans for metric, spans in found.items() if spans}
+        wide = max((abs(end) for _, ends in known for end in ends), default=0.0)
+        column = named.get(metric, Column(metric, metric.replace("_", " "), "", 0))
+        if wide:
+            head = f"{column.head} ({'less' if column.better < 0 else 'more'} is better)" if column.better else column.head
+            found[head[0].upper() + head[1:]] = [_difference_span(section, one, ends, wide) for one, ends in known]
+    return found
 
 
 def _difference_span(section: Section, one: Gap, ends: tuple[float, float], wide: float) -> Span:
@@ -253,6 +259,10 @@ def _when(learned: int, row: int) -> str:
     if learned == 0:
         return "never"
     return "after" if row < learned else "here" if row == learned else "before"
+
+
+def _tenth(value: Cell) -> str:
+    return NONE if value is None else f"{100 * value:.1f}"
 
 
 def _number(value: Cell) -> str:
