@@ -13,6 +13,7 @@ from everlearn.data_check.check import ForModel, check_data
 from everlearn.data_check.lengths import tokens_of
 from everlearn.data_check.text import normalised
 from everlearn.models.language import CausalModel
+from everlearn.models.pairs import PairEncoder
 
 Row = Mapping[str, object]
 
@@ -153,6 +154,14 @@ def test_what_the_models_reach_cuts_is_counted_by_prompt_and_answer(shared_tiny:
     assert (found.lengths.longest, shared_tiny.encoder.cut) == (max(cut.tokens for cut in found.cuts), before)
     rows = shared_tiny.encoder.rows([fits, long, endless])
     assert found.learned == sum(len(row.learned) for row in rows)
+
+
+def test_an_encoder_decoder_cuts_source_and_target_apart(shared_tiny: CausalModel) -> None:
+    encoder = PairEncoder(shared_tiny.tokenizer, longest=20, longest_target=10, start=0)
+    source, target = Example(prompt=" a" * 100, completion=" b"), Example(prompt="a", completion=" b" * 50)
+    found = tokens_of(encoder, [source, target])
+    assert [(cut.example, cut.prompt > 0, cut.answer > 0) for cut in found.cuts] == [(source, True, False), (target, False, True)]
+    assert found.learned == sum(len(row.learned) for row in encoder.rows([source, target]))
 
 
 def test_rows_whose_answers_are_cut_make_results_untrustworthy(tmp_path: Path) -> None:

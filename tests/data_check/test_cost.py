@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,15 @@ def test_settings_joined_to_a_run_change_its_steps() -> None:
 def test_an_estimate_rests_on_at_least_one_step() -> None:
     with pytest.raises(SettingError, match=r"steps must be at least 1 \(steps=0\)"):
         estimate(gather(SUMS), [], load_model, parse_methods("plain"), Settings(), 0)
+
+
+def test_a_benchmarks_tests_are_asked_too(tmp_path: Path) -> None:
+    (tmp_path / "FOMC").mkdir()
+    for split in ("train", "test"):
+        (tmp_path / "FOMC" / f"{split}.json").write_text(json.dumps([{"prompt": f"{split}?", "answer": "A"}]))
+    report = check_data(tmp_path, ForModel("tiny", "plain", steps=1))
+    assert report.cost is not None
+    assert report.cost.methods[0].test_seconds > 0
 
 
 def test_a_single_file_costs_learning_alone(tmp_path: Path) -> None:

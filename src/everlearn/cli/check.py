@@ -130,7 +130,7 @@ def _findings(report: DataReport) -> Iterator[str]:
         yield from _listed(title, [str(pair) for pair in report.pairs[kind]], SHOWN)
     yield from _listed("Rows longer than the model's reach", report.truncated, SHOWN)
     for file in report.files:
-        if file.labels:
+        if file.labels and file.role == "train":
             counts = ", ".join(f"{said!r} {count:,}" for said, count in file.labels.items())
             yield f"{_short(file, report)}: {_count(len(file.labels), 'completion')}: {counts}"
     yield from report.notes

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from everlearn.errors import DataError
 from everlearn.streams.almanac import almanac_stream
-from everlearn.streams.benchmarks import read_benchmark, recognised
+from everlearn.streams.benchmarks import benchmark_stream, read_benchmark, recognised
 from everlearn.streams.files import SUFFIXES, Reading, scan_examples
 from everlearn.streams.folder import load_stream
 from everlearn.streams.hub import PREFIX, hub_place, scan_hub
@@ -74,7 +74,8 @@ def _of_benchmark(path: Path) -> Gathered:
     found = read_benchmark(path)
     parts = tuple(Part(part.role, part.task, "" if part.role == "train" else part.task, part.reading) for part in found.parts)
     left = f"; left out: {', '.join(found.left)}" if found.left else ""
-    return Gathered(str(path), f"benchmark {found.layout} {found.order}".rstrip() + left, parts)
+    scores = {task: kind for experience in benchmark_stream(found) for task, kind in experience.scores.items()}
+    return Gathered(str(path), f"benchmark {found.layout} {found.order}".rstrip() + left, parts, scores=scores)
 
 
 def _of_folder(root: Path) -> Gathered:

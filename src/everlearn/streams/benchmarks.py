@@ -60,6 +60,11 @@ def load_benchmark(path: str | Path, layout: str = "auto", order: str | Sequence
     problems = [f"{part.reading.path}, entry {line}: {why}" for part in found.parts for line, why in part.reading.bad.items()]
     if problems:
         raise DataError(f"{found.root} cannot be used as a benchmark of {found.layout}.{listed(problems)}\nCorrect or cut these entries.")
+    return benchmark_stream(found)
+
+
+def benchmark_stream(found: Benchmark) -> Stream:
+    """The stream of what was read; bad entries are left out."""
     by_task: dict[str, dict[str, tuple[Example, ...]]] = {}
     for part in found.parts:
         by_task.setdefault(part.task, {})[part.role] = tuple(part.reading.examples)
