@@ -33,6 +33,15 @@ def test_the_summary_has_the_best_first_and_bounds_last(make: Make) -> None:
     assert not any(cell.best for cell in lines[2].cells)  # joint's 99.4 % is more, but it is a bound
 
 
+def test_joint_has_no_numbers_over_time(make: Make) -> None:
+    def over_time(saved: dict[str, Any]) -> None:
+        saved["runs"][2]["metrics"] |= {"forgetting": -0.643, "backward_transfer": 0.5}
+
+    found = section(make, over_time)
+    texts = dict(zip((column.key for column in columns(found)), (cell.text for cell in summary(found)[2].cells), strict=True))
+    assert (texts["average_accuracy"], texts["forgetting"], texts["backward_transfer"]) == ("99.4 %", "–", "–")
+
+
 def test_the_almanac_has_its_own_columns(make: Make) -> None:
     def almanac(saved: dict[str, Any]) -> None:
         saved["runs"][0]["metrics"]["kept"] = 0.5
@@ -92,7 +101,7 @@ def test_intervals_over_all_runs_are_taken_before_those_of_each(make: Make) -> N
 
 
 def test_a_metric_in_which_nothing_differs_is_not_drawn(make: Make) -> None:
-    same = {"method": "replay", "against": "plain", "metric": "skills", "mean": 0.0, "low": 0.0, "high": 0.0, "runs": 1}
+    same = {"method": "replay", "against": "plain", "metric": "forward_transfer", "mean": 0.0, "low": 0.0, "high": 0.0, "runs": 1}
     assert difference_spans(section(make, lambda saved: saved.update(differences=[same]))) == {}
 
 

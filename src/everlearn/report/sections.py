@@ -19,6 +19,8 @@ BOUNDS = {
     "frozen": "the untouched model: what is known without learning anything",
 }
 QUALITY = "average_accuracy"
+# What compares moments of the stream; joint is measured at its end alone, so of it these numbers would mean something else.
+OVER_TIME = ("forgetting", "forgetting_from_learned", "backward_transfer", "forward_transfer", "learning_accuracy")
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,15 @@ class Method:
         return set(parts_of(self.label)) - {"settings"} == {"plain"}
 
     def metric(self, name: str, kind: str | None = None) -> Cell:
-        """The mean over runs; kind: another kind of score than the main one."""
+        """The mean over runs, None for what joint has no meaning in; kind: another kind of score than the main one."""
+        if self.bound == "joint" and name in OVER_TIME:
+            return None
         return mean((run.metrics if kind is None else run.metrics_by_kind.get(kind, {})).get(name) for run in self.runs)
 
     def interval(self, name: str) -> tuple[float, float] | None:
         """The 95 % interval over test questions and runs; where runs of several batches are joined, the mean of their ends."""
+        if self.metric(name) is None:
+            return None
         together = self.sources[0].results.intervals.get(self.runs[0].method, {})
         if together and all(source is self.sources[0] for source in self.sources):
             return _ends(together.get(name))
@@ -57,7 +63,7 @@ class Method:
 
     def spread(self, name: str) -> tuple[float, float] | None:
         """The least and the most of several runs."""
-        values = [value for run in self.runs if (value := run.metrics.get(name)) is not None]
+        values = [value for run in self.runs if self.metric(name) is not None and (value := run.metrics.get(name)) is not None]
         return (min(values), max(values)) if len(values) > 1 else None
 
     def cost(self, name: str) -> Cell:

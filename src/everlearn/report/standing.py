@@ -27,6 +27,9 @@ class Gap:
 
 def gap(section: Section, one: Method, other: Method, metric: str = QUALITY) -> Gap | None:
     """The paired difference, recorded or from the answers; else whether the two intervals overlap; None without the numbers."""
+    a, b = one.metric(metric), other.metric(metric)
+    if a is None or b is None:
+        return None
     for told in section.differences:
         sign = {(one.label, other.label): 1.0, (other.label, one.label): -1.0}.get((told.method, told.against))
         if told.metric == metric and sign is not None:
@@ -34,9 +37,6 @@ def gap(section: Section, one: Method, other: Method, metric: str = QUALITY) -> 
                 return Gap(one, other, sign * told.mean, None, None)
             low, high = sorted((sign * told.low, sign * told.high))
             return Gap(one, other, sign * told.mean, (low, high), low > 0 or high < 0)
-    a, b = one.metric(metric), other.metric(metric)
-    if a is None or b is None:
-        return None
     shared = [one.draws[key] - other.draws[key] for key in one.draws if key in other.draws] if metric == QUALITY else []
     ends = interval(over_runs(shared)) if shared else None
     if ends is not None:
