@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench tiny clean
+.PHONY: demo test lint bench results tiny clean
 
 demo: .venv/core
 	$(BIN)/everlearn demo
@@ -18,6 +18,14 @@ lint: .venv/test
 bench: .venv/core
 	$(BIN)/python benchmarks/step_overhead.py
 
+# DATA holds the nine streams, MODEL is the model to teach; what does not fit MINUTES is left to the next run of the same command.
+DATA ?= streams
+MODEL ?= models/news2016
+MINUTES ?= 60
+results: .venv/core
+	$(BIN)/python benchmarks/streams.py $(DATA) --model $(MODEL) --minutes $(MINUTES)
+	$(BIN)/python scripts/write_tables.py
+
 tiny: .venv/core
 	$(BIN)/python scripts/make_tiny.py
 
@@ -28,8 +36,8 @@ tiny: .venv/core
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-.venv/test: .venv/core requirements/test.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/test.txt
+.venv/test: .venv/core requirements/extras.txt requirements/test.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/extras.txt -r requirements/test.txt
 	touch $@
 
 clean:

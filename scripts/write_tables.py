@@ -1,6 +1,7 @@
 """Write results into the pages that quote them, between `<!-- NAME -->` and `<!-- /NAME -->`.
 
-python scripts/write_tables.py demo=runs/demo/results.json support=runs/support/results.json
+python scripts/write_tables.py                               all committed results: demo, support, and the nine streams
+python scripts/write_tables.py demo=runs/demo/results.json   this one from elsewhere
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from everlearn import Results
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 PAGES = ("README.md", "docs/results.md")
 
 
@@ -20,8 +22,24 @@ def written(text: str, name: str, table: str) -> str:
     return re.sub(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda found: f"{found[1]}\n{table}\n{found[2]}", text, flags=re.DOTALL)
 
 
+def of_streams() -> str:
+    """One table a stream, the shortest first, with what is run of it."""
+    found = []
+    for path in sorted(RESULTS.glob("streams/*/results.json"), key=lambda path: path.stat().st_size):
+        results = Results.load(path)
+        runs = len({(run.method, run.seed) for run in results.runs})
+        taught = sum(int(str(e["train"])) for e in results.experiences)
+        asked = sum(int(str(t["examples"])) for t in results.tasks)
+        counted = f"{len(results.experiences)} experiences, {taught} rows to learn, {asked} to test; {runs} runs."
+        found.append(f"### {results.stream}: {results.about}\n\n{counted}\n\n{results.markdown()}")
+    return "\n".join(found)
+
+
 def main() -> None:
-    tables = {name: Results.load(Path(path)).markdown() for name, path in (word.split("=", 1) for word in sys.argv[1:])}
+    given = dict(word.split("=", 1) for word in sys.argv[1:]) or {path.stem: str(path) for path in RESULTS.glob("*.json") if path.stem in ("demo", "support")}
+    tables = {name: Results.load(Path(path)).markdown() for name, path in given.items()}
+    if len(sys.argv) == 1:
+        tables["streams"] = of_streams()
     for page in PAGES:
         path = ROOT / page
         text = path.read_text(encoding="utf-8")

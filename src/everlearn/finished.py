@@ -77,8 +77,8 @@ class Finished:
             matrix.to_json(),
             matrix.main_kind,
             [[stale for _, stale in row] for row in cells],
-            matrix.metrics() | {metric: share(of) for metric, of in self.shares.items()},
-            {kind: matrix.metrics(kind) for kind in dict.fromkeys(matrix.kinds)},
+            self._told(matrix.metrics()) | {metric: share(of) for metric, of in self.shares.items()},
+            {kind: self._told(matrix.metrics(kind)) for kind in dict.fromkeys(matrix.kinds)},
             self._cost(extra),
             {"learning": asdict(self.setup.settings), "lora": self.setup.adapters, "methods": [[p.name, dict(p.given)] for p in self.recipe.parts]},
             print_of,
@@ -88,6 +88,10 @@ class Finished:
             divergence=self._moved(),
             probes={name: [row.get(name) for row in seen.probed] for name in (seen.probed[0] if seen.probed else {})},
         )
+
+    def _told(self, metrics: dict[str, float | None]) -> dict[str, float | None]:
+        """Of joint, which is measured at the end alone, only what the last row says."""
+        return {name: None if self.recipe.joint and name != "average_accuracy" else value for name, value in metrics.items()}
 
     def _corpus(self, task: Task) -> dict[str, list[float | None]]:
         """The corpus figures of a task, one list a measure with one number a row of the matrix."""

@@ -30,7 +30,7 @@ def drawn(run: Run, record: AnswerRecord) -> Draws:
     """The run's metrics in every draw; its own intervals are filled in."""
     matrix = Matrix.from_json(run.matrix)  # type: ignore[arg-type]
     tasks = [task for task, kind in zip(matrix.tasks, matrix.kinds, strict=True) if kind == run.main_kind]
-    draws = resampled(sample_of(run, record), tasks)
+    draws = {metric: values for metric, values in resampled(sample_of(run, record), tasks).items() if run.metrics.get(metric) is not None}
     run.intervals = {metric: list(found) for metric, values in draws.items() if (found := interval(values)) is not None}
     return draws
 
@@ -46,7 +46,8 @@ def stand(results: Results, draws: Sequence[Draws]) -> None:
         if found:
             by_method.setdefault(run.method, {})[run.seed, run.order] = found
     for method, runs in by_method.items():
-        metrics = {metric: interval(over_runs([found[metric] for found in runs.values()])) for metric in next(iter(runs.values()))}
+        shared = set.intersection(*(set(found) for found in runs.values()))
+        metrics = {metric: interval(over_runs([found[metric] for found in runs.values()])) for metric in next(iter(runs.values())) if metric in shared}
         results.intervals[method] = {metric: list(ends) for metric, ends in metrics.items() if ends is not None}
     plain = by_method.get("plain", {})
     kept = [d for d in results.differences if d.method not in by_method]
@@ -60,8 +61,9 @@ def differences(results: Results, method: str, runs: dict[tuple[int, int], Draws
     found = []
     for metric in next(iter(runs.values())) if both else ():
         pairs = [(values[(method, *key)].get(metric), values[("plain", *key)].get(metric)) for key in both]
-        ends = interval(over_runs([runs[key][metric] - plain[key][metric] for key in both]))
         means = [mine - other for mine, other in pairs if mine is not None and other is not None]
-        if ends is not None and len(means) == len(both):
+        if len(means) < len(both) or any(metric not in runs[key] or metric not in plain[key] for key in both):
+            continue
+        if (ends := interval(over_runs([runs[key][metric] - plain[key][metric] for key in both]))) is not None:
             found.append(Difference(method, "plain", metric, float(np.mean(means)), *ends, len(both)))
     return found
