@@ -244,3 +244,78 @@ def test_the_table_names_every_method(results: Results) -> None:
     text = results.markdown()
     assert all(f"| {run.method} |" in text for run in results.runs)
     assert "kept %" in text
+
+
+def small(name: str, count: int = 12, **more: object) -> Experience:
+    """An experience that teaches `count` rows of a task of its name and asks for half of them."""
+    rows = tuple(Example(prompt=f"Question: {name} {n}?\nAnswer:", completion=f" {name[0]}{n % 3}", task=name, **more) for n in range(count))  # type: ignore[arg-type]
+    return Experience(name, rows, {name: rows[::2]}, {name: "exact"})
+
+
+def test_orders_are_the_given_one_and_then_permutations(tmp_path: Path) -> None:
+    stream = [small("a"), small("b"), small("c")]
+    settings = Settings(rate=2e-3, passes=6)
+    results = compare(stream, methods="plain,replay(share=1)", orders=3, out=tmp_path, settings=settings)
+    assert [(run.order, run.method) for run in results.runs[::2]] == [(0, "plain"), (1, "plain"), (2, "plain")]
+    learned = [tuple(run.matrix["experiences"]) for run in results.runs[::2]]  # type: ignore[arg-type]
+    assert learned[0] == ("a", "b", "c")
+    assert len(set(learned)) == 3
+    assert all(run.matrix["tasks"] == ["a", "b", "c"] for run in results.runs)
+    for run in results.runs:
+        order = run.matrix["experiences"]
+        assert run.matrix["learned"] == [order.index(task) + 1 for task in "abc"]  # type: ignore[attr-defined]
+    assert all(difference.runs == 3 for difference in results.differences)
+    assert "over test examples and over 3 orders" in results.caption()
+    assert (tmp_path / "runs").exists()
+    again = compare(stream, methods="plain,replay(share=1)", orders=3, out=tmp_path, settings=settings)
+    assert again.runs == results.runs
+    assert again.intervals == results.intervals
+
+
+def test_orders_that_are_not_there_or_would_be_untrue_are_refused() -> None:
+    with pytest.raises(SettingError, match="orders must be between 1 and the number of orders of 2 experiences, got 3"):
+        compare([small("a"), small("b")], orders=3)
+    with pytest.raises(DataError, match="the stream's order is part of its truth.*Leave orders at 1"):
+        compare([small("a"), small("b", old_completion=" x0")], orders=2)
+
+
+def test_the_distance_from_the_start_and_the_probes_are_in_every_run(results: Results) -> None:
+    plain, method, frozen, joint = results.runs
+    assert frozen.divergence["kl"] == [0, 0, 0]
+    assert joint.divergence["kl"][1] is None
+    assert 0 < (method.divergence["kl"][2] or 0) < (plain.divergence["kl"][2] or 0)
+    assert all(len(values) == 3 for run in results.runs for values in run.divergence.values())
+    assert set(plain.probes) == {"arithmetic", "instructions", "refusals"}
+    assert plain.probes["arithmetic"][1] is None
+    assert frozen.probes["refusals"][0] == frozen.probes["refusals"][2]
+
+
+def test_ones_own_anchor_text(tmp_path: Path) -> None:
+    (tmp_path / "anchor.jsonl").write_text('{"text": "The mayor of Penwick is Ann."}\n')
+    run = compare([small("a")], methods="plain", anchor=tmp_path / "anchor.jsonl").runs[0]
+    assert run.divergence["kl"][0] == 0
+    assert (run.divergence["kl"][1] or 0) > 0
+
+
+def test_every_run_has_intervals_and_is_compared_with_plain(results: Results) -> None:
+    for run in results.runs:
+        for metric, (low, high) in run.intervals.items():
+            assert low - 1e-9 <= (run.metrics[metric] or 0) <= high + 1e-9
+    assert set(results.runs[3].intervals) >= {"average_accuracy", "kept"}
+    assert "forgetting" not in results.runs[3].intervals  # joint is measured at the end alone
+    kept = next(d for d in results.differences if (d.method, d.metric) == (results.runs[1].method, "kept"))
+    assert 0.1 < kept.low < kept.mean < kept.high
+
+
+def test_answers_are_kept_with_the_questions(results: Results, out: Path) -> None:
+    from everlearn.records import AnswerRecord, answers_path, read_lines
+
+    asked = read_lines(out / "questions.jsonl.gz")
+    assert len(asked) == sum(int(str(task["examples"])) for task in results.tasks)
+    run = results.runs[0]
+    record = AnswerRecord.load(answers_path(out / "runs" / f"{run.name}.json"))
+    tasks = run.matrix["tasks"]
+    for answered in record.answered:
+        values = [value for value in answered.values if value is not None]
+        cell = run.matrix["rows"][answered.experience][tasks.index(answered.task)]  # type: ignore[index, attr-defined]
+        assert cell == (pytest.approx(sum(values) / len(values)) if values else None)
