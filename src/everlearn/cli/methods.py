@@ -9,7 +9,7 @@ import typer
 
 
 def methods(as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False) -> None:
-    """List every method: its family, paper, settings and what it stores."""
+    """List every method: its family, paper, settings, what it stores and costs."""
     from everlearn.catalogue import catalogue
 
     entries = catalogue()
@@ -24,5 +24,5 @@ def methods(as_json: Annotated[bool, typer.Option("--json", help="As JSON, for p
         shown.print(f"    {entry['about']}", markup=False, soft_wrap=True)
         if entry["settings"] and entry["family"] != "recipe":
             shown.print(f"    {entry['name']}({entry['settings']})", markup=False, soft_wrap=True)
-        shown.print(f"    stores: {entry['stores']}", markup=False, soft_wrap=True)
+        shown.print(f"    stores: {entry['stores']}" + (f"; costs: {entry['cost']}" if entry["cost"] else ""), markup=False, soft_wrap=True)
     shown.print('\nJoin methods with +, separate runs with a comma: --methods "plain,replay(share=0.5)+distill(on=memory)"', markup=False, soft_wrap=True)

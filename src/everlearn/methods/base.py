@@ -45,7 +45,7 @@ class Method:
     fill in `observe` or `end`. A method knows only `model.trained()`, the parameters that learn.
 
     neutral: settings at which the method is plain training bit for bit; None for a bound.   active: settings under which it must change
-    something (for the shipped checks).   stage: the order of `gradients`.   family, paper, stores: for `everlearn methods`.
+    something (for the shipped checks).   stage: the order of `gradients`.   family, paper, stores, cost: for `everlearn methods`.
     """
 
     neutral: ClassVar[Mapping[str, object] | None] = None
@@ -55,6 +55,7 @@ class Method:
     family: ClassVar[str] = ""
     paper: ClassVar[str] = ""
     stores: ClassVar[str] = "nothing"
+    cost: ClassVar[str] = ""
 
     def prepare(self, model: TrainedModel) -> None:
         """Once a run, before `load`: structure only (freeze, insert adapters, masks)."""

@@ -39,6 +39,7 @@ class Distill(Method):
     family = "distillation"
     paper = "Li and Hoiem 2016, arXiv:1606.09282"
     stores = "per learned token: k ids and k + 1 log-probabilities, during the experience"
+    cost = "a forward pass over each row before the experience"
 
     def __init__(self, strength: float = 1.0, on: Literal["all", "new", "memory"] = "all", temperature: float = 1.0, k: int = 32) -> None:
         at_least("distill strength", strength, 0)

@@ -32,6 +32,7 @@ class EWC(Method):
     family = "regularisation"
     paper = "Kirkpatrick et al. 2017, arXiv:1612.00796"
     stores = "two copies of the trained weights"
+    cost = "about 1 % of a step; `samples` gradients after an experience"
 
     def __init__(self, strength: float = 1.0, decay: float = 1.0, samples: int = 256, normalise: bool = True) -> None:
         at_least("ewc strength", strength, 0)

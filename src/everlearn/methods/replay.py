@@ -29,6 +29,7 @@ class Replay(Method):
     family = "experience replay"
     paper = "Rolnick et al. 2019, arXiv:1811.11682"
     stores = "examples, at most `rows`"
+    cost = "`share` more tokens a step"
 
     def __init__(self, share: float = 0.5, rows: int | None = None, kind: Literal["reservoir", "balanced"] = "reservoir") -> None:
         if share > 10:
