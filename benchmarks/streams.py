@@ -62,7 +62,7 @@ def tables(out: Path, streams: dict[str, Stream], model: str) -> list[str]:
         done, joined = finished(out, stream), None
         for seeds in sorted({count for count in done.values() if count}, reverse=True):
             methods = [method for method, count in done.items() if count >= seeds]
-            results = compare(stream, model, ",".join(methods), seeds, out / name, settings(name), probes=False)
+            results = compare(stream, model, ",".join(methods), seeds, out / name, settings(name), anchor="everlearn", probes=False)
             joined = results if joined is None else merged(joined, results)
         if joined is not None:
             joined.save(out / name / "results.json")
@@ -105,7 +105,9 @@ def main() -> None:
     try:
         for name, method, seeds in planned(names):
             begun = monotonic()
-            compare(streams[name], given.model, method, seeds, given.out / name, settings(name), probes=False, progress=watched, save_every=30)
+            compare(
+                streams[name], given.model, method, seeds, given.out / name, settings(name), anchor="everlearn", probes=False, progress=watched, save_every=30
+            )
             print(f"{name:16} {method:24} {seeds} seeds  {monotonic() - begun:6.0f} s", flush=True)
     except BudgetSpent:
         print("the budget is spent; the same command goes on from here")
