@@ -30,9 +30,10 @@ MAY = {
     "comparison": {"conditions", "config", "course", "evaluate", "learn", "models", "records", "results", "standing", "streams"},
     "scorecard": {"evaluate", "results"},
     "evaluation": {"evaluate", "models", "scorecard", "streams"},
+    "importing": {"importing", "evaluate", "results"},
     "checks": {"checks", "learn", "evaluate", "streams", "methods", "models"},
     "data_check": {"data_check", "config", "evaluate", "learn", "models", "streams"},
-    "cli": {"cli", "comparison", "evaluation", "data_check", "catalogue", "results", "learn", "evaluate", "models", "streams", "report"},
+    "cli": {"cli", "comparison", "evaluation", "data_check", "catalogue", "results", "learn", "evaluate", "models", "streams", "report", "importing"},
     "__init__": None,
     "__main__": {"cli"},
 }

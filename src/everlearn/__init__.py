@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from everlearn.evaluate.scores import Answer as Answer
     from everlearn.evaluate.tasks import Task as Task
     from everlearn.evaluation import evaluate_model as evaluate_model
+    from everlearn.importing.found import Imported as Imported
+    from everlearn.importing.matrices import import_matrix as import_matrix
+    from everlearn.importing.matrices import import_results as import_results
+    from everlearn.importing.matrices import import_runs as import_runs
+    from everlearn.importing.shape import Given as Given
     from everlearn.learn.base import Learner as Learner
     from everlearn.learn.base import LearnLog as LearnLog
     from everlearn.learn.fit import fit as fit
@@ -84,7 +89,9 @@ _HOMES = {
     "Example": "types",
     "Experience": "types",
     "ForModel": "data_check.check",
+    "Given": "importing.shape",
     "Gradient": "learn.gradient",
+    "Imported": "importing.found",
     "L2": "methods.l2",
     "L2SP": "methods.l2_sp",
     "LanguageModel": "models.language",
@@ -117,6 +124,9 @@ _HOMES = {
     "evaluate_model": "evaluation",
     "fit": "learn.fit",
     "harness": "evaluate.harness",
+    "import_matrix": "importing.matrices",
+    "import_results": "importing.matrices",
+    "import_runs": "importing.matrices",
     "load_benchmark": "streams.benchmarks",
     "load_model": "models.load",
     "load_stream": "streams.folder",

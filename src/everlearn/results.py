@@ -32,6 +32,11 @@ ALMANAC_COLUMNS = {
     "stale": "stale",
     "skills": "skills",
 }
+TASK_IDS = {
+    True: "Task ids are given to the learner and at test.",
+    False: "Task ids are hidden from the learner and at test.",
+    None: "Whether task ids were given is not in the files.",
+}
 COST = {"learn_seconds": "learn s", "evaluate_seconds": "test s"}
 
 
@@ -98,7 +103,7 @@ class Results:
     """All runs of a comparison, in the order asked for.
 
     experiences, tasks: what the stream holds, in numbers.   intervals: by method and metric, over examples, seeds and orders.
-    command: what to type to repeat it, empty where Python was called.
+    command: what to type to repeat it, empty where Python was called.   task_ids: did learner and test see them; None where that is not known.
 
     >>> Results("almanac", "tiny").to_json()["runs"]
     []
@@ -110,7 +115,7 @@ class Results:
     about: str = ""
     created: str = ""
     command: str = ""
-    task_ids: bool = False
+    task_ids: bool | None = False
     experiences: list[dict[str, object]] = field(default_factory=list)
     tasks: list[dict[str, object]] = field(default_factory=list)
     intervals: dict[str, dict[str, list[float]]] = field(default_factory=dict)
@@ -177,7 +182,7 @@ class Results:
         seeds, orders = {run.seed for run in self.runs}, {run.order for run in self.runs}
         over = " and over ".join(["test examples", *(f"{len(of)} {name}" for of, name in ((seeds, "seeds"), (orders, "orders")) if len(of) > 1)])
         sure = f" In brackets 95 % of the bootstrap over {over}." if self.intervals else ""
-        return f"Scores: {kinds}.{sure} Task ids are hidden from the learner and at test."
+        return f"Scores: {kinds}.{sure} {TASK_IDS[self.task_ids]}"
 
     def table(self) -> Table:
         """The table for a terminal: one row a method, or, of up to three, one column a method."""

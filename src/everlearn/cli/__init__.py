@@ -11,6 +11,7 @@ from everlearn.cli.check import check
 from everlearn.cli.compare import compare
 from everlearn.cli.demo import demo
 from everlearn.cli.evaluate import evaluate
+from everlearn.cli.import_ import import_
 from everlearn.cli.methods import methods
 from everlearn.cli.report import report
 from everlearn.errors import EverlearnError
@@ -19,6 +20,7 @@ from everlearn.version import VERSION
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 for verb in (demo, compare, evaluate, methods, check, report):
     app.command()(verb)
+app.command("import")(import_)
 
 
 def _version(asked: bool) -> None:

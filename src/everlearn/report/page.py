@@ -19,7 +19,7 @@ from everlearn.report.figures import cost_figure, extra_figures, probe_columns, 
 from everlearn.report.sections import BOUNDS, Method, Section, read_sections
 from everlearn.report.standing import ranks
 from everlearn.report.verdict import verdict
-from everlearn.report.words import Column, counted, shown
+from everlearn.report.words import Column, counted, shown, task_ids_told
 from everlearn.version import VERSION
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class SectionView:
     @property
     def caption(self) -> str:
         """What every table must say of itself."""
-        ids = "Task ids are given to the learner and at test." if self.section.task_ids else "Task ids are hidden from the learner and at test."
+        ids = task_ids_told(self.section.task_ids)
         questions = sum(task.examples or 0 for task in self.section.tasks)
         asked = f" {counted(questions, 'test question')}." if questions else ""
         return f"Scores: {self.section.main_kind}.{asked} {ids}"

@@ -13,7 +13,7 @@ from everlearn.report.drawing import FONT, plotly_text
 from everlearn.report.page import missing
 from everlearn.report.sections import QUALITY, Method, Section, read_sections
 from everlearn.report.verdict import verdict
-from everlearn.report.words import Unit, shown
+from everlearn.report.words import Unit, shown, task_ids_told
 
 WIDTH = 1600  # pixels
 ROW, HEAD, FOOT = 74, 190, 44  # pixels of a method, of what stands above a section's methods, and below them
@@ -87,7 +87,7 @@ def drawn(sections: Sequence[Section]) -> dict[str, JsonValue]:
 
 
 def _titles(section: Section, top: float, height: int) -> list[JsonValue]:
-    ids = "Task ids are given to the learner and at test." if section.task_ids else "Task ids are hidden from the learner and at test."
+    ids = task_ids_told(section.task_ids)
     known = any(method.interval(QUALITY) for method in section.methods)
     lines = "; lines are 95 % intervals over test questions" if known else ""
     under = f"{section.stream}, {section.model}. Scores: {section.main_kind}{lines}. {ids}"

@@ -101,7 +101,7 @@ class ResultsRecord(_Record):
     model: str
     runs: tuple[RunRecord, ...]
     about: str = ""
-    task_ids: bool = False
+    task_ids: bool | None = False
     created: str = ""
     command: str = ""
     experiences: tuple[ExperienceRecord, ...] = ()

@@ -99,8 +99,10 @@ class Section:
         return next((batch.results.about for batch in self.batches if batch.results.about), "")
 
     @property
-    def task_ids(self) -> bool:
-        return any(batch.results.task_ids for batch in self.batches)
+    def task_ids(self) -> bool | None:
+        """None where that is not known of a batch, and of no other that they were given."""
+        told = [batch.results.task_ids for batch in self.batches]
+        return True if any(told) else None if None in told else False
 
     @property
     def questions(self) -> Mapping[str, tuple[QuestionRecord, ...]] | None:

@@ -124,6 +124,17 @@ def listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
 
 
+def task_ids_told(given: bool | None) -> str:
+    """What every table says of task ids.
+
+    >>> task_ids_told(False)
+    'Task ids are hidden from the learner and at test.'
+    """
+    if given is None:
+        return "Whether task ids were given is not in the files."
+    return f"Task ids are {'given to' if given else 'hidden from'} the learner and at test."
+
+
 def counted(count: int, one: str, many: str = "") -> str:
     """'1 run', '1,200 runs'."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"

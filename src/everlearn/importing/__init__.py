@@ -1,0 +1,1 @@
+"""Other frameworks' results: their matrices, read as they write them and computed anew."""
