@@ -80,3 +80,20 @@ def test_several_runs_widen_what_one_run_shows() -> None:
     assert (over_runs(draws[:1]) == draws[0]).all()
     assert three[1] - three[0] > 0.1 > 10 * (one[1] - one[0])
     assert three[0] < 0.5 < three[1]
+
+
+def test_the_interval_of_forgetting_stands_around_its_number() -> None:
+    """Nine experiences that change nothing but noise: the best of them is drawn too high, and again in every draw."""
+    noise = np.random.default_rng(1)
+    sample = Sample({f"t{j}": (noise.random((9, 50)) < 0.6).astype(float) for j in range(4)}, {f"t{j}": 1 for j in range(4)})
+    rows = tuple(tuple(float(sample.values[f"t{j}"][i].mean()) for j in range(4)) for i in range(9))
+    value = Matrix(tuple("abcd"), tuple("12345678"), rows, (1,) * 4, ("exact",) * 4).metrics()["forgetting"]
+    draws = resampled(sample, [f"t{j}" for j in range(4)])["forgetting"]
+    assert value is not None
+    assert np.mean(draws) == pytest.approx(value, abs=0.01)
+
+
+def test_forgetting_has_an_interval_where_its_best_was_not_measured() -> None:
+    values = np.stack([flips(0.2, 100), np.full(100, np.nan), flips(0.8, 100), flips(0.5, 100)])
+    draws = resampled(Sample({"a": values}, {"a": 1}), ["a"])["forgetting"]
+    assert np.mean(draws) == pytest.approx(0.3, abs=0.01)

@@ -78,15 +78,19 @@ class Matrix:
         return cls(**parts, rows=tuple(tuple(row) for row in saved["rows"]))  # type: ignore[arg-type]
 
 
-def metrics_of(rows: NDArray[np.float64], learned: Sequence[int]) -> dict[str, NDArray[np.float64]]:
-    """The metrics, as `Matrix.metrics` defines them, of matrices (..., T + 1, J) at once: each (...), NaN where no task has the numbers."""
+def metrics_of(rows: NDArray[np.float64], learned: Sequence[int], peaks: Sequence[int] | None = None) -> dict[str, NDArray[np.float64]]:
+    """The metrics, as `Matrix.metrics` defines them, of matrices (..., T + 1, J) at once: each (...), NaN where no task has the numbers.
+
+    peaks: by task, the row that forgetting takes as its best; by default each matrix's own.
+    """
     last = rows.shape[-2] - 1
     columns = [(at, rows[..., j]) for j, at in enumerate(learned)]
     early = [(at, column) for at, column in columns if at < last]
+    best = [_best(rows[..., at:last, j]) if peaks is None else rows[..., peaks[j], j] for j, at in enumerate(learned) if at < last]
     none = np.full(rows.shape[:-2], np.nan)
     return {
         "average_accuracy": _mean([column[..., last] for _, column in columns], none),
-        "forgetting": _mean([_best(column[..., at:last]) - column[..., last] for at, column in early], none),
+        "forgetting": _mean([most - column[..., last] for most, (_, column) in zip(best, early, strict=True)], none),
         "forgetting_from_learned": _mean([column[..., at] - column[..., last] for at, column in early], none),
         "backward_transfer": _mean([column[..., last] - column[..., at] for at, column in columns], none),
         "forward_transfer": _mean([column[..., at - 1] - column[..., 0] for at, column in columns if at >= 2], none),
@@ -107,6 +111,13 @@ def _best(cells: NDArray[np.float64]) -> NDArray[np.float64]:
     """The largest number along the last axis, NaN of none."""
     best = np.where(np.isnan(cells), -np.inf, cells).max(-1)
     return np.asarray(np.where(np.isneginf(best), np.nan, best))
+
+
+def peaks_of(rows: NDArray[np.float64], learned: Sequence[int]) -> list[int]:
+    """By task the row, from where it was learned to the last but one, in which a matrix (T + 1, J) is at its best; the first of equals."""
+    last = rows.shape[0] - 1
+    filled = np.where(np.isnan(rows), -np.inf, rows)
+    return [at + int(filled[at:last, j].argmax()) if at < last else at for j, at in enumerate(learned)]
 
 
 def mean(values: Iterable[Cell]) -> Cell:
