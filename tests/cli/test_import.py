@@ -36,11 +36,11 @@ def test_json_is_the_results(tmp_path: Path) -> None:
 
 
 def test_what_the_file_does_not_say_the_command_line_does(tmp_path: Path) -> None:
-    file = put(tmp_path / "m.csv", "1,2,3\n50,60,1\n40,50,90\n")
+    file = put(tmp_path / "m.csv", "1,2,4\n50,60,1\n40,50,90\n")
     words = ["import", file, "--out", str(tmp_path), "--learned", "1,1,2", "--before", "yes", "--scale", "percent", "--json"]
     found = json.loads(CliRunner().invoke(app, words).stdout)["runs"][0]
-    assert (found["matrix"]["rows"][0], found["matrix"]["learned"]) == ([0.01, 0.02, 0.03], [1, 1, 2])
-    assert found["metrics"]["forward_transfer"] == pytest.approx(-0.02)
+    assert (found["matrix"]["rows"][0], found["matrix"]["learned"]) == ([0.01, 0.02, 0.04], [1, 1, 2])
+    assert found["metrics"]["forward_transfer"] == pytest.approx(-0.03)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,9 @@ CSV = {
     "names on both sides": "after,a,b,c\na,80,10,20\nb,90,80,30\nc,60,50,85\n",
     "rows named": "first,80,10,20\nsecond,90,80,30\nthird,60,50,85\n",
     "as pandas writes it": ",a,b,c\n0,80.0,10.0,20.0\n1,90.0,80.0,30.0\n2,60.0,50.0,85.0\n",
+    "as pandas counts": ",0,1,2\n0,80.0,10.0,20.0\n1,90.0,80.0,30.0\n2,60.0,50.0,85.0\n",
+    "counted above": "1,2,3\n80,10,20\n90,80,30\n60,50,85\n",
+    "counted on the left": "1,80,,\n2,90,80,\n3,60,50,85\n",
     "per cent signs": "80%,10%,20%\n90%,80%,30%\n60 %,50 %,85 %\n",
     "shares": "0.8,0.1,0.2\n0.9,0.8,0.3\n0.6,0.5,0.85\n",
     "decimal commas": "a;b;c\n80,0;10,0;20,0\n90,0;80,0;30,0\n60,0;50,0;85,0\n",
@@ -40,7 +43,8 @@ def test_every_way_to_write_a_matrix_gives_the_same_metrics(form: str, tmp_path:
     matrix = import_matrix(put(tmp_path / "run.csv", CSV[form]))
     assert matrix.metrics() == pytest.approx(golden)
     assert matrix.rows[1][0] == pytest.approx(0.8)
-    assert matrix.tasks == (("a", "b", "c") if "a,b,c" in CSV[form] or "a;b" in CSV[form] else ("task 1", "task 2", "task 3"))
+    names = {"as pandas counts": ("0", "1", "2"), "counted above": ("1", "2", "3")}
+    assert matrix.tasks == names.get(form, ("a", "b", "c") if "a,b,c" in CSV[form] or "a;b" in CSV[form] else ("task 1", "task 2", "task 3"))
 
 
 @pytest.mark.parametrize(
@@ -77,6 +81,11 @@ def test_the_scale_is_told_from_the_numbers_said_and_can_be_given(tmp_path: Path
     assert "Numbers up to 0.9 are read as shares." in run.notes
     assert import_matrix(low, given=Given(scale="percent")).rows[1][0] == pytest.approx(0.005)
     assert "read as per cent" in import_runs([put(tmp_path / "high.csv", "50,10\n40,90\n")])[0].notes[0]
+
+
+def test_a_first_line_that_counts_is_said_to_be_names(tmp_path: Path) -> None:
+    assert "The first line counts (1,2,3) and is read as the tasks' names." in import_runs([put(tmp_path / "run.csv", CSV["counted above"])])[0].notes
+    assert import_matrix(put(tmp_path / "two.csv", "0,1\n80,10\n60,50\n")).rows[0] == (0.0, 0.01)
 
 
 def test_padding_is_not_measured_but_a_measured_zero_is(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ def import_(
 ) -> None:
     """Read the accuracy matrix that another framework wrote, and compute the metrics anew."""
     import json
+    import shlex
+    import sys
 
     from everlearn.cli.console import console
     from everlearn.errors import SettingError
@@ -36,6 +38,7 @@ def import_(
     chosen = Given(cast(Literal["auto"], scale), cast(Literal["auto"], before), tuple(int(part) for part in learned.split(",") if part))
     runs = import_runs(files, layout, chosen)
     results, path = import_results(runs, stream), writable(out)
+    results.command = shlex.join(["everlearn", *sys.argv[1:]])
     results.save(path)
     if as_json:
         typer.echo(json.dumps(results.to_json(), ensure_ascii=False, indent=1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 
@@ -12,7 +12,7 @@ from everlearn.errors import DataError
 from everlearn.evaluate.matrix import Cell
 from everlearn.importing import formulas
 from everlearn.importing.found import Found, Stated
-from everlearn.importing.text import read_json
+from everlearn.importing.text import as_cell, read_json
 
 NAME = re.compile(r"Top1_Acc_Exp/eval_phase/([^/]+)_stream/(?:Task(\d+)/)?Exp(\d+)")
 HEAD = ["eval_exp", "training_exp", "eval_accuracy", "eval_loss", "forgetting"]
@@ -51,23 +51,36 @@ def _logged(path: Path) -> Found:
 
 def _returned(saved: object, path: Path) -> Found:
     """One dict of (moments, values) by name, or a list of dicts of values."""
+    place, grid, ends = f"file={str(path)!r}", dict[tuple[float, tuple[int, int]], Cell](), dict[str, object]()
     if isinstance(saved, Mapping):
-        whole = {name: pair for name, pair in saved.items() if isinstance(pair, Sequence) and len(pair) == 2 and isinstance(pair[0], Sequence)}
-        grid = {(float(x), key): float(y) for name, (xs, ys) in whole.items() if (key := _key(name, whole)) for x, y in zip(xs, ys, strict=True)}
-        ends = {name: pair[1][-1] for name, pair in whole.items() if pair[1]}
-    else:
-        steps = [step for step in saved if isinstance(step, Mapping)] if isinstance(saved, Sequence) else []
-        grid = {(float(at), key): float(value) for at, step in enumerate(steps) for name, value in step.items() if (key := _key(name, step))}
+        whole = {name: pair for name, pair in saved.items() if _is_curve(pair)}
+        grid = {
+            (float(x), key): as_cell(y, f"{place}, metric={name!r}")
+            for name, (xs, ys) in whole.items()
+            if (key := _key(name, whole))
+            for x, y in zip(xs, ys, strict=True)
+        }
+        ends = {name: pair[1][-1] for name, pair in whole.items()}
+    elif isinstance(saved, list):
+        steps = [step for step in saved if isinstance(step, Mapping)]
+        for at, step in enumerate(steps):
+            grid |= {(float(at), key): as_cell(value, f"{place}, metric={name!r}") for name, value in step.items() if (key := _key(name, step))}
         ends = dict(steps[-1]) if steps else {}
     if not grid:
         raise DataError(
-            f"this file has no accuracy of single experiences (file={str(path)!r}, looked for='Top1_Acc_Exp/eval_phase/test_stream/Task000/Exp000')."
+            f"this file has no accuracy of single experiences after each step ({place}, looked for='Top1_Acc_Exp/eval_phase/test_stream/Task000/Exp000')."
             " Evaluate with accuracy_metrics(experience=True), and save what `eval` returns each time, or get_all_metrics()."
         )
     moments, keys = sorted({x for x, _ in grid}), sorted({key for _, key in grid})
     rows: list[list[Cell]] = [[grid.get((x, key)) for key in keys] for x in moments]
     before = moments[0] == 0 if isinstance(saved, Mapping) else None  # the moment is the number of training iterations so far
     return Found("", rows, before=before, scales={"accuracy": "share"}, stated=_stated(ends))
+
+
+def _is_curve(pair: object) -> bool:
+    """Moments and as many values, as get_all_metrics() has them."""
+    two = pair if isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, list) for part in pair) else [[], [0]]
+    return 0 < len(two[0]) == len(two[1]) and all(isinstance(x, (int, float)) for x in two[0])
 
 
 def _key(name: str, among: Mapping[str, object]) -> tuple[int, int] | None:

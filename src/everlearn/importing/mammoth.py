@@ -58,7 +58,9 @@ def _found(run: Mapping[str, object], name: str, place: str) -> Found:
     if not cells:
         means = "It has the means over tasks alone, which are no matrix. " if any(MEAN.fullmatch(key) for key in run) else ""
         raise DataError(f"this run has no accuracy of single tasks ({place}, looked for='accuracy_1_task1'). {means}Log with a version that writes them.")
-    many = max(i for i, _ in cells)
+    many = max(max(pair) for pair in cells)
+    if many > len(cells):
+        raise DataError(f"most accuracies of this run are missing ({place}, tasks={many}, accuracies={len(cells)}). Each step needs those of the tasks so far.")
     rows = [[_number(cells.get((i, j))) for j in range(1, many + 1)] for i in range(1, many + 1)]
     seed = run.get("seed")
     return Found(name, rows, before=False, scales={"accuracy": "percent"}, stated=_stated(run, many), seed=seed if isinstance(seed, int) else None,

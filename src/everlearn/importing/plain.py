@@ -29,9 +29,9 @@ def read_csv(path: Path) -> list[Found]:
     if not lines:
         raise DataError(f"this file is empty (file={str(path)!r}). It needs a row an experience and a column a task.")
     first = lines[0][1]
-    head = [] if all(_numeric(cell) for cell in first[1:] or first) else first
+    head = first if _names_tasks(first) else []
     body = lines[1:] if head else lines
-    named = bool(head and head[0].strip().lower() in CORNER) or any(not _numeric(line[0]) for _, line in body)
+    named = bool(head and head[0].strip().lower() in CORNER) or any(not _numeric(line[0]) for _, line in body) or _counts([line[0] for _, line in body])
     place = f"file={str(path)!r}"
     cells = [[as_cell(cell, f"{place}, line={number}") for cell in line[named:]] for number, line in body]
     if head and any(len(line) > len(head) for _, line in body):
@@ -42,7 +42,20 @@ def read_csv(path: Path) -> list[Found]:
     tasks = tuple(cell.strip() for cell in head[named:])
     if tasks and rows and len(tasks) != len(rows[0]):
         raise DataError(f"rows and names do not fit ({place}, names={len(tasks)}, cells={len(rows[0])}). Each task has a name above its column.")
-    return [Found("", rows, tasks, labels, _named_before(labels))]
+    notes = (f"The first line counts ({','.join(head)}) and is read as the tasks' names.",) if _counts(head) else ()
+    return [Found("", rows, tasks, labels, _named_before(labels), notes=notes)]
+
+
+def _names_tasks(first: Sequence[str]) -> bool:
+    """Is a file's first line one of names: words, or numbers that count (as pandas names columns)."""
+    corner = first[0].strip().lower()
+    return not all(_numeric(cell) for cell in first[1:] or first) or _counts(first) or (corner in CORNER and (bool(corner) or _counts(first[1:], 1)))
+
+
+def _counts(cells: Sequence[str], least: int = 3) -> bool:
+    """Do these count 0, 1, 2 ... or 1, 2, 3 ...; two of them could be scores."""
+    names = [cell.strip() for cell in cells]
+    return len(names) >= least and any(names == [str(number + start) for number in range(len(names))] for start in (0, 1))
 
 
 def _numeric(cell: str) -> bool:
