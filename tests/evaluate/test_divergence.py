@@ -57,6 +57,7 @@ def targets_of(like: CausalModel) -> Tensor:
 
 
 def test_kl_is_the_closed_form_in_the_stated_direction(shared_tiny: CausalModel) -> None:
+    """TRL's names for the two directions were confused in review: a closed form settles which one it is."""
     start, now = one(shared_tiny, 0.5, 0.5), one(shared_tiny, 0.25, 0.75)
     forwards = Anchor.of(start, TEXTS).divergence(now).kl  # type: ignore[arg-type]
     backwards = Anchor.of(now, TEXTS).divergence(start).kl  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ def test_every_metric_of_a_matrix_worked_by_hand() -> None:
 
 
 def test_forgetting_divides_by_the_tasks_that_could_be_forgotten() -> None:
-    """Not by the number of all tasks, nor by one less (a known defect elsewhere)."""
+    """Not by the number of all tasks, nor by more than are summed: LibContinual sums T - 2 tasks and divides by T - 1."""
     matrix = Matrix(("a", "b"), ("1", "2"), ((0, 0), (1, 0), (0, 1)), (1, 2), ("exact", "exact"))
     assert matrix.metrics()["forgetting"] == 1.0
 

@@ -77,6 +77,7 @@ def test_it_covers_the_rows_it_was_asked_to(tiny: CausalModel, on: str, covered:
 
 
 def test_the_teacher_belongs_to_the_row_not_to_its_place(tiny: CausalModel) -> None:
+    """TRACE's LwF keys its logits by the step, under a sampler that shuffles: they belong to other rows."""
     rows = tiny.encoder.rows(EXAMPLES)
     method = Distill()
     method.begin(tiny, rows)

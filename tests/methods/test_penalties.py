@@ -82,7 +82,10 @@ def test_ewc_sums_one_penalty_for_each_past_experience(tiny: CausalModel) -> Non
 
 
 def test_the_fisher_squares_each_examples_gradient_not_their_mean(tiny: CausalModel) -> None:
-    """Worked by hand: for each example the log-likelihood of its whole completion, its gradient, squared; then the mean."""
+    """Worked by hand: for each example the log-likelihood of its whole completion, its gradient, squared; then the mean.
+
+    Avalanche and TRACE square the gradient of the batch's mean and call that Fisher: the last line tells the two apart.
+    """
     step = step_for(tiny)
     found = fisher_per_example(tiny, step.rows, step)
     tiny.module.eval()
@@ -118,6 +121,7 @@ def test_a_decay_forgets_old_fishers(tiny: CausalModel) -> None:
 
 
 def test_a_normalised_fisher_has_mean_one(tiny: CausalModel) -> None:
+    """TRACE's normaliser is commented out, so that its strength of 400 means something else for every model."""
     method = EWC(strength=1.0)
     method.end(tiny, step_for(tiny), Random(0))
     assert all(float(value.mean()) == pytest.approx(1.0, rel=1e-4) for value in method.fisher.values())
