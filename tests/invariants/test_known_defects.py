@@ -36,7 +36,6 @@ from everlearn.evaluate.divergence import read_anchor
 from everlearn.importing import formulas
 from everlearn.learn.fit import objective_gradient
 from everlearn.methods.base import State
-from everlearn.methods.ewc import fisher_per_example
 
 EXAMPLES = tuple(Example(prompt=f"Question: What is {n} plus 2?\nAnswer:", completion=f" {n + 2}") for n in range(8))
 SETTINGS, NEW = Settings(rate=1e-3, passes=3, batch=2), Experience("1", EXAMPLES[4:])
@@ -53,6 +52,13 @@ def moved(model: CausalModel, by: float = 0.02) -> None:
         for weight in model.trained().values():
             weight.add_(by * torch.randn(weight.shape, generator=generator))
             weight.grad = torch.zeros_like(weight)
+
+
+def measured(model: CausalModel) -> dict[str, Tensor]:
+    """The Fisher here, of a method that holds nothing yet."""
+    method = EWC(strength=1.0, normalise=False, samples=100)
+    method.end(model, step_for(model), Random(0))
+    return method.fisher
 
 
 def gap(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
@@ -109,7 +115,7 @@ def test_the_fisher_holds_nothing_of_the_penalty(tiny: CausalModel) -> None:
     anchored(tiny, method)
     first = {name: value.clone() for name, value in method.fisher.items()}
     step = step_for(tiny)
-    alone = fisher_per_example(tiny, step.rows, step)
+    alone = measured(tiny)
     method.gradients(tiny, step)
     trained_with = step.gradient(step.rows)
     without = {name: value**2 for name, value in trained_with.items()}
@@ -121,10 +127,10 @@ def test_the_fisher_holds_nothing_of_the_penalty(tiny: CausalModel) -> None:
 
 def test_the_fisher_is_measured_where_the_experience_ends(tiny: CausalModel) -> None:
     """TRACE's Fisher is gathered over all epochs, so also at weights that were soon left; ours is that of the weights it anchors."""
-    early = fisher_per_example(tiny, step_for(tiny).rows, step_for(tiny))
+    early = measured(tiny)
     method = EWC(strength=1.0, normalise=False, samples=100)
     Gradient([method], Settings(rate=3e-3, passes=4, batch=4)).learn(tiny, Experience("1", EXAMPLES[:4]))
-    late = fisher_per_example(tiny, step_for(tiny).rows, step_for(tiny))
+    late = measured(tiny)
     assert gap(late, method.fisher) < 1e-3
     assert gap(late, {name: (value + early[name]) / 2 for name, value in late.items()}) > 0.4
     assert gap(tiny.state(), method.anchor) == 0
