@@ -18,6 +18,7 @@ from time import monotonic
 
 from everlearn import Settings, Stream, compare, load_stream
 from everlearn.results import Results
+from everlearn.standing import prints, still_true
 
 EXPERIENCES = 4
 STREAMS = ("policy", "support", "banking", "classification", "facts", "instructions", "recommendation", "news", "translation")
@@ -59,13 +60,14 @@ def tables(out: Path, streams: dict[str, Stream], model: str) -> list[str]:
     """One results.json a stream of what is finished; the streams with something left."""
     left = []
     for name, stream in streams.items():
-        done, joined = finished(out, stream), None
+        done, joined, path = finished(out, stream), None, out / name / "results.json"
+        earlier = Results.load(path) if path.exists() else None
         for seeds in sorted({count for count in done.values() if count}, reverse=True):
             methods = [method for method, count in done.items() if count >= seeds]
             results = compare(stream, model, ",".join(methods), seeds, out / name, settings(name), anchor="everlearn", probes=False)
             joined = results if joined is None else merged(joined, results)
         if joined is not None:
-            joined.save(out / name / "results.json")
+            kept(joined, earlier).save(path)
         missing = sum((SEEDS if method in SEVERAL else 1) - done[method] for method in done)
         left += [f"{name}: {missing} runs"] if missing else []
     return left
@@ -81,6 +83,16 @@ def merged(one: Results, other: Results) -> Results:
         intervals={**other.intervals, **one.intervals},
         differences=[*one.differences, *(d for d in other.differences if d.method not in several)],
     )
+
+
+def kept(joined: Results, earlier: Results | None) -> Results:
+    """The same, with what an earlier table said of the same runs where their answers, which are not committed, are gone."""
+    if earlier is None:
+        return joined
+    intervals, differences = still_true(earlier, prints((run.method, run.fingerprint) for run in joined.runs))
+    known = {(found.method, found.metric) for found in joined.differences}
+    more = [found for found in differences if (found.method, found.metric) not in known]
+    return replace(joined, intervals={**intervals, **joined.intervals}, differences=[*joined.differences, *more])
 
 
 def settings(name: str) -> Settings:

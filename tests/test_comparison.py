@@ -319,3 +319,41 @@ def test_answers_are_kept_with_the_questions(results: Results, out: Path) -> Non
         values = [value for value in answered.values if value is not None]
         cell = run.matrix["rows"][answered.experience][tasks.index(answered.task)]  # type: ignore[index, attr-defined]
         assert cell == (pytest.approx(sum(values) / len(values)) if values else None)
+
+
+def test_intervals_of_other_runs_are_not_taken_over(tmp_path: Path) -> None:
+    """Without their answers three seeds leave an interval that says nothing of one seed."""
+    stream = [small("a"), small("b")]
+    compare(stream, methods="plain,l2", seeds=2, out=tmp_path, settings=SETTINGS)
+    for path in tmp_path.glob("runs/*.gz"):
+        path.unlink()
+    same = compare(stream, methods="plain,l2", seeds=2, out=tmp_path, settings=SETTINGS)
+    assert set(same.intervals) == {"plain", "l2"}
+    assert same.differences
+    one = compare(stream, methods="plain,l2", seeds=1, out=tmp_path, settings=SETTINGS)
+    assert (one.intervals, one.differences) == ({}, [])
+
+
+def test_the_table_on_disk_never_loses_what_is_done(tmp_path: Path) -> None:
+    stream = [small("a"), small("b")]
+    compare(stream, methods="plain,l2", seeds=2, out=tmp_path, settings=SETTINGS)
+
+    def stop(text: str, share: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compare(stream, methods="frozen,plain,l2", seeds=2, out=tmp_path, settings=SETTINGS, progress=stop)
+    assert [(run.method, run.seed) for run in Results.load(tmp_path / "results.json").runs] == [("plain", 0), ("l2", 0), ("plain", 1), ("l2", 1)]
+
+
+def test_the_questions_beside_the_answers_are_those_that_were_asked(tmp_path: Path) -> None:
+    from everlearn.records import read_lines
+
+    for name in ("first", "second"):
+        compare([small(name)], methods="frozen", out=tmp_path, settings=SETTINGS)
+        assert {row["task"] for row in read_lines(tmp_path / "questions.jsonl.gz")} == {name}
+
+
+def test_seconds_between_savings_are_not_negative() -> None:
+    with pytest.raises(SettingError, match="save_every must be at least 0, got -3"):
+        compare([small("a")], save_every=-3)

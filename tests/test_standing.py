@@ -58,3 +58,12 @@ def test_runs_without_answers_leave_what_an_earlier_comparison_found() -> None:
     again = replace(results)
     stand(again, [{}, {}])
     assert (again.intervals, again.differences) == (results.intervals, results.differences)
+
+
+def test_an_interval_is_of_the_same_runs_as_its_number() -> None:
+    """Of seed 0 the answers are gone: an interval of seed 1 alone would stand beside the mean of both."""
+    good, bad = record([1] * 50, [1] * 50), record([1] * 50, [0] * 50)
+    runs = [run_of("plain", good, 0), run_of("plain", bad, 1)]
+    results = Results("towns", "tiny", runs)
+    stand(results, [{}, drawn(runs[1], bad)])
+    assert "plain" not in results.intervals

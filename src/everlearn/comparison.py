@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -21,7 +21,7 @@ from everlearn.learn.settings import Settings
 from everlearn.models.load import Dtype, Lora
 from everlearn.records import QUESTIONS, AnswerRecord, answers_path, write_lines
 from everlearn.results import Results, Run
-from everlearn.standing import Draws, drawn, stand
+from everlearn.standing import Draws, drawn, prints, stand, still_true
 from everlearn.streams.almanac import almanac_stream
 from everlearn.streams.files import read_examples
 from everlearn.streams.folder import load_stream
@@ -61,37 +61,57 @@ def compare(
     """
     recipes, only = parse_methods(methods), "valid" if valid else "tests"
     if seeds < 1:
-        raise SettingError(f"seeds must be at least 1, got {seeds!r}.")
+        raise SettingError(f"seeds must be at least 1, got {seeds!r}. It is the number of runs of each method.")
+    if not save_every >= 0:
+        raise SettingError(f"save_every must be at least 0, got {save_every!r}. It is the seconds between savings; 0 saves after every step.")
     given = _stream(stream)
     tasks = _tasks(given, only)
     texts = _anchors(anchor, given)
     whole = Setup(given, tasks, str(model), settings or Settings(), lora, dtype, device, identity(given, tasks, str(model)), 0, texts, probes)
     folder = None if out is None else _folder(out, stream)
-    results = _described(whole, folder)
-    wanted = [(setup, recipe, seed) for setup in reordered(whole, orders, only) for seed in range(seeds) for recipe in recipes]
-    draws: list[Draws] = []
-    for number, (setup, recipe, seed) in enumerate(wanted):
-        run, record = _finished(setup, recipe, seed, _within(progress, number, len(wanted)), watch, folder, save_every)
-        results.runs.append(run)
-        draws.append({} if record is None else drawn(run, record))
-        if folder is not None:
-            _save(results, draws, whole, folder)
-    stand(results, draws)
+    wanted = [_Wanted(setup, recipe, seed) for setup in reordered(whole, orders, only) for seed in range(seeds) for recipe in recipes]
+    results = _described(whole, wanted, folder)
+    done: dict[int, tuple[Run, Draws]] = {}
+    ready = [] if folder is None else [number for number, one in enumerate(wanted) if one.path(folder).exists()]
+    for number in [*ready, *(number for number in range(len(wanted)) if number not in ready)]:  # so that no table on disk ever loses what is done
+        run, record = _finished(wanted[number], _within(progress, len(done), len(wanted)), watch, folder, save_every)
+        done[number] = run, {} if record is None else drawn(run, record)
+        if len(done) >= len(ready):
+            _put(results, [done[place] for place in sorted(done)], whole, folder)
     return results
 
 
-def _finished(
-    setup: Setup, recipe: Recipe, seed: int, report: Progress, watch: Watch | None, folder: Path | None, save_every: float
-) -> tuple[Run, AnswerRecord | None]:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One run that was asked for."""
+
+    setup: Setup
+    recipe: Recipe
+    seed: int
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.setup, self.recipe, self.seed)
+
+    @property
+    def name(self) -> str:
+        order = f"-order{self.setup.order}" if self.setup.order else ""
+        return f"{_slug(self.recipe.label)}-seed{self.seed}{order}-{self.fingerprint[:8]}"
+
+    def path(self, folder: Path) -> Path:
+        return folder / "runs" / f"{self.name}.json"
+
+
+def _finished(wanted: _Wanted, report: Progress, watch: Watch | None, folder: Path | None, save_every: float) -> tuple[Run, AnswerRecord | None]:
     """The run and its answers: from disk, else learned to its end and put there. Results committed as numbers alone have no answers."""
-    print_of = fingerprint(setup, recipe, seed)
-    name = f"{_slug(recipe.label)}-seed{seed}{f'-order{setup.order}' if setup.order else ''}-{print_of[:8]}"
+    parts, print_of = (wanted.setup, wanted.recipe, wanted.seed, report, watch), wanted.fingerprint
     if folder is None:
-        return Course(setup, recipe, seed, report, watch, None, save_every).run(print_of)
-    path = folder / "runs" / f"{name}.json"
+        return Course(*parts, None, save_every).run(print_of)
+    name, path = wanted.name, wanted.path(folder)
+    course = Course(*parts, folder / "unfinished" / name, save_every)
     if path.exists():
+        course.forget_unfinished()  # a crash may have come between the two
         return Run.load(path), AnswerRecord.load(answers_path(path)) if answers_path(path).exists() else None
-    course = Course(setup, recipe, seed, report, watch, folder / "unfinished" / name, save_every)
     run, record = course.run(print_of)
     run.name = name
     drawn(run, record)
@@ -101,12 +121,13 @@ def _finished(
     return run, record
 
 
-def _save(results: Results, draws: Sequence[Draws], setup: Setup, folder: Path) -> None:
-    """Everything so far: a comparison that is stopped leaves a table of what is done."""
-    if not (folder / QUESTIONS).exists():
+def _put(results: Results, done: Sequence[tuple[Run, Draws]], setup: Setup, folder: Path | None) -> None:
+    """Everything so far into the results, and on disk: a comparison that is stopped leaves a table of what is done."""
+    results.runs = [run for run, _ in done]
+    stand(results, [draws for _, draws in done])
+    if folder is not None:
         write_lines(folder / QUESTIONS, [_question(task.name, example) for task in setup.tasks for example in task.examples])
-    stand(results, draws)
-    results.save(folder / "results.json")
+        results.save(folder / "results.json")
 
 
 def _question(task: str, example: Example) -> dict[str, object]:
@@ -115,8 +136,8 @@ def _question(task: str, example: Example) -> dict[str, object]:
     return {key: value for key, value in {**told, "choices": list(example.choices)}.items() if value not in (None, [])}
 
 
-def _described(setup: Setup, folder: Path | None) -> Results:
-    """Results without runs: what the stream and the tasks are, and how sure an earlier comparison was where only its numbers are left."""
+def _described(setup: Setup, wanted: Sequence[_Wanted], folder: Path | None) -> Results:
+    """Results without runs: what the stream and the tasks are, and how sure an earlier comparison was of the same runs of a method."""
     stream = setup.stream
     experiences: list[dict[str, object]] = [{"name": e.name, "time": e.time, "train": len(e.train), "tests": sorted(e.tests)} for e in stream]
     tasks: list[dict[str, object]] = [
@@ -124,8 +145,8 @@ def _described(setup: Setup, folder: Path | None) -> Results:
     ]
     results = Results(stream.name, setup.called, about=stream.about, created=date.today().isoformat(), experiences=experiences, tasks=tasks)
     if folder is not None and (folder / "results.json").exists():
-        earlier = Results.load(folder / "results.json")
-        results.intervals, results.differences = earlier.intervals, earlier.differences
+        asked = prints((one.recipe.label, one.fingerprint) for one in wanted)
+        results.intervals, results.differences = still_true(Results.load(folder / "results.json"), asked)
     return results
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -38,13 +38,18 @@ def drawn(run: Run, record: AnswerRecord) -> Draws:
 def stand(results: Results, draws: Sequence[Draws]) -> None:
     """Fill in the cost over plain, each method's intervals, and its paired differences from plain.
 
-    draws: those of each run, empty where the answers are not at hand: such runs leave the intervals that are there as they are.
+    draws: those of each run, empty where the answers are not at hand: a method of such runs alone keeps the intervals that are there, one of
+    which only some have their answers has none, since they would be of other runs than its numbers.
     """
     results.against_plain()
     by_method: dict[str, dict[tuple[int, int], Draws]] = {}
     for run, found in zip(results.runs, draws, strict=True):
         if found:
             by_method.setdefault(run.method, {})[run.seed, run.order] = found
+    partly = {run.method for run, found in zip(results.runs, draws, strict=True) if not found and run.method in by_method}
+    by_method = {method: runs for method, runs in by_method.items() if method not in partly}
+    results.intervals = {method: of for method, of in results.intervals.items() if method not in partly}
+    results.differences = [d for d in results.differences if not partly & {d.method, d.against}]
     for method, runs in by_method.items():
         shared = set.intersection(*(set(found) for found in runs.values()))
         metrics = {metric: interval(over_runs([found[metric] for found in runs.values()])) for metric in next(iter(runs.values())) if metric in shared}
@@ -52,6 +57,22 @@ def stand(results: Results, draws: Sequence[Draws]) -> None:
     plain = by_method.get("plain", {})
     kept = [d for d in results.differences if d.method not in by_method]
     results.differences = kept + [d for method, runs in by_method.items() if method != "plain" for d in differences(results, method, runs, plain)]
+
+
+def prints(runs: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+    """The fingerprints of each method's runs, from (method, fingerprint)."""
+    found: dict[str, set[str]] = {}
+    for method, print_of in runs:
+        found.setdefault(method, set()).add(print_of)
+    return found
+
+
+def still_true(earlier: Results, asked: Mapping[str, set[str]]) -> tuple[dict[str, dict[str, list[float]]], list[Difference]]:
+    """The intervals and differences of an earlier comparison of those methods that have just these runs in it.   asked: as `prints` gives them."""
+    had = prints((run.method, run.fingerprint) for run in earlier.runs)
+    same = {method for method, of in asked.items() if had.get(method) == of}
+    intervals = {method: of for method, of in earlier.intervals.items() if method in same}
+    return intervals, [found for found in earlier.differences if {found.method, found.against} <= same]
 
 
 def differences(results: Results, method: str, runs: dict[tuple[int, int], Draws], plain: dict[tuple[int, int], Draws]) -> list[Difference]:
