@@ -123,6 +123,7 @@ WRONG = [
     ("run.json", '{"other": 1}', "there is no matrix in this file .*looked for="),
     ("run.json", '{"matrix": [[0.1]], "tasks": ["a", "b"]}', "names and columns do not fit .*tasks=2, kinds=1, columns=1"),
     ("run.json", "[[Infinity]]", "outside 0 to"),
+    ("run.json", f"[[{'9' * 400}]]", "cannot be read as json .*int too large"),
 ]
 
 

@@ -56,7 +56,7 @@ def read_runs(path: Path, layout: str = "auto", given: Given | None = None) -> l
     chosen = detected(path) if layout == "auto" else layout
     try:
         found = BY_LAYOUT[chosen](path)
-    except (UnicodeDecodeError, OSError) as problem:
+    except (UnicodeDecodeError, OSError, OverflowError) as problem:
         raise DataError(f"this file cannot be read as {chosen} (file={str(path)!r}): {problem}. Give another file, or its layout.") from problem
     return [finished(run, chosen, path.name, given or Given()) for run in found]
 
