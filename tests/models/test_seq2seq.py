@@ -10,6 +10,7 @@ from transformers import ProphetNetConfig, ProphetNetForConditionalGeneration
 
 from everlearn import CausalModel, DataError, Example, Lora, ModelError, Row, Seq2SeqModel, load_model
 from everlearn.models import seq2seq
+from everlearn.models.sampling import likeliest
 from everlearn.models.state import load_state, save_state
 
 QUESTIONS = [
@@ -68,7 +69,7 @@ def test_a_position_left_out_leaves_the_others_as_they_are(t5_folder: Path) -> N
 
 def said_in_tokens(model: Seq2SeqModel, questions: list[Example]) -> list[list[int]]:
     with torch.inference_mode():
-        return model._greedy([tuple(tokens) for tokens in model.encoder.prompts(questions)], LIMIT, True)
+        return model._said([tuple(tokens) for tokens in model.encoder.prompts(questions)], LIMIT, True, likeliest)
 
 
 def test_generation_is_greedy_and_equal_to_transformers_own(folder: Path) -> None:

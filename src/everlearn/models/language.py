@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from random import Random
 from typing import Protocol
 
 import torch
@@ -13,6 +14,7 @@ from transformers.cache_utils import DynamicCache
 from everlearn.errors import DataError, ModelError
 from everlearn.models.batch import by_length
 from everlearn.models.encode import Encoder
+from everlearn.models.sampling import Choose, Sampling, likeliest
 from everlearn.models.weights import TrainedModel, chosen
 from everlearn.models.weights import as_found as as_found
 from everlearn.types import Batch, Example, Out, Row
@@ -61,17 +63,26 @@ class CausalModel(TrainedModel):
         return Out(self._forward(batch.at, input_ids=batch.tokens, attention_mask=batch.mask, use_cache=False)[0])
 
     def generate(self, prompts: Sequence[Example], limit: int, lines: bool = False) -> list[str]:
+        return self._answers(prompts, limit, lines, likeliest)
+
+    def sample(self, prompts: Sequence[Example], limit: int, sampling: Sampling, random: Random, lines: bool = False) -> list[str]:
+        return self._answers(prompts, limit, lines, sampling.chooser(random))
+
+    def _answers(self, prompts: Sequence[Example], limit: int, lines: bool, choose: Choose) -> list[str]:
+        """Text after each prompt; without a start token an empty prompt begins after the end of a text before."""
         start = len(self.encoder.start)
         room = self.encoder.longest - start - limit
         if room < 1:
             raise DataError(f"answers of up to {limit} tokens leave no room for a prompt. The model reads {self.encoder.longest} tokens; shorten the answers.")
-        encoded = [tokens[:start] + tokens[start:][-room:] for tokens in self.encoder.prompts(prompts)]
+        encoded = [
+            tokens[:start] + tokens[start:][-room:] or [self.encoder.end] for tokens in self.encoder.prompts(prompts)
+        ]  # else a text begins after another's end
         rows = [Row(prompt, tuple(tokens), ()) for prompt, tokens in zip(prompts, encoded, strict=True)]
         place = {id(row): number for number, row in enumerate(rows)}
         answers = [""] * len(rows)
         with as_found(self.module), torch.inference_mode():
             for part in by_length(rows, MOST_TOKENS, MOST_TOKENS // 4):
-                for row, tokens in zip(part, self._greedy([row.tokens for row in part], limit, lines), strict=True):
+                for row, tokens in zip(part, self._said([row.tokens for row in part], limit, lines, choose), strict=True):
                     text = str(self.tokenizer.decode(tokens, skip_special_tokens=True))
                     answers[place[id(row)]] = text if lines else text.split("\n")[0]
         return answers
@@ -99,15 +110,15 @@ class CausalModel(TrainedModel):
             raise ModelError(f"{self.name or 'the model'} keeps no cache, so it cannot answer here. Give an attention model with past_key_values.")
         return logits, mask, cache
 
-    def _greedy(self, prompts: Sequence[tuple[int, ...]], limit: int, lines: bool) -> list[list[int]]:
-        """The most likely next token, again and again; what has ended leaves the batch once half of it has."""
+    def _said(self, prompts: Sequence[tuple[int, ...]], limit: int, lines: bool, choose: Choose) -> list[list[int]]:
+        """The chosen next token, again and again; what has ended leaves the batch once half of it has."""
         logits, mask, cache = self._prefill(prompts)
         said: list[list[int]] = [[] for _ in prompts]
         over = [False] * len(prompts)
         going = torch.arange(len(prompts), device=self.device)
         stops = self._stop_tokens()
         for count in range(limit):
-            token = logits.argmax(1)
+            token = choose(logits)
             for row, value in zip(going.tolist(), token.tolist(), strict=True):
                 said[row].append(value)
                 over[row] = over[row] or value == self.encoder.end or (stops[value] and not lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from everlearn.errors import DataError, ModelError
 from everlearn.models.batch import by_length
 from everlearn.models.language import MOST_TOKENS
 from everlearn.models.pairs import PairEncoder
+from everlearn.models.sampling import Choose, Sampling, likeliest
 from everlearn.models.weights import TrainedModel, as_found, chosen
 from everlearn.types import Batch, Example, Out, Row
 
@@ -78,6 +80,12 @@ class Seq2SeqModel(TrainedModel):
         return Out(self._at(keep_at, input_ids=sources, attention_mask=mask, decoder_input_ids=said, use_cache=False)["logits"][0])
 
     def generate(self, prompts: Sequence[Example], limit: int, lines: bool = False) -> list[str]:
+        return self._answers(prompts, limit, lines, likeliest)
+
+    def sample(self, prompts: Sequence[Example], limit: int, sampling: Sampling, random: Random, lines: bool = False) -> list[str]:
+        return self._answers(prompts, limit, lines, sampling.chooser(random))
+
+    def _answers(self, prompts: Sequence[Example], limit: int, lines: bool, choose: Choose) -> list[str]:
         room = self.encoder.room
         if limit > room:
             raise DataError(f"answers of up to {limit} tokens do not fit the model. Its decoder gives at most {room}; shorten the answers.")
@@ -86,7 +94,7 @@ class Seq2SeqModel(TrainedModel):
         answers = [""] * len(rows)
         with as_found(self.module), torch.inference_mode():
             for part in by_length(rows, MOST_TOKENS, MOST_TOKENS // 4):
-                for row, tokens in zip(part, self._greedy([row.tokens for row in part], limit, lines), strict=True):
+                for row, tokens in zip(part, self._said([row.tokens for row in part], limit, lines, choose), strict=True):
                     text = str(self.tokenizer.decode(tokens, skip_special_tokens=True))
                     answers[place[id(row)]] = text if lines else text.split("\n")[0]
         return answers
@@ -134,15 +142,15 @@ class Seq2SeqModel(TrainedModel):
         found: Tensor = self._at(keep, **inputs, use_cache=True)["logits"][0]
         return found
 
-    def _greedy(self, sources: Sequence[tuple[int, ...]], limit: int, lines: bool) -> list[list[int]]:
-        """The most likely next token, again and again; what has ended leaves the batch once half of it has."""
+    def _said(self, sources: Sequence[tuple[int, ...]], limit: int, lines: bool, choose: Choose) -> list[list[int]]:
+        """The chosen next token, again and again; what has ended leaves the batch once half of it has."""
         logits, heard = self._hear(sources)
         said: list[list[int]] = [[] for _ in sources]
         over = [False] * len(sources)
         going = torch.arange(len(sources), device=self.device)
         ends, never = self._ends(), torch.tensor(self._never_said(), dtype=torch.long, device=self.device)
         for count in range(limit):
-            token = logits.index_fill(1, never, float("-inf")).argmax(1)
+            token = choose(logits.index_fill(1, never, float("-inf")))
             for row, value in zip(going.tolist(), token.tolist(), strict=True):
                 said[row].append(value)
                 over[row] = over[row] or value in ends or (not lines and self._breaks_line(value))

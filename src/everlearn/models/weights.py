@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from random import Random
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from transformers.utils.generic import ModelOutput
 from everlearn.errors import ModelError
 from everlearn.models.batch import make_batch
 from everlearn.models.encode import Encoder
+from everlearn.models.sampling import Sampling
 from everlearn.types import Batch, Example, Out, Row
 
 
@@ -36,6 +38,10 @@ class TrainedModel(ABC):
     @abstractmethod
     def generate(self, prompts: Sequence[Example], limit: int, lines: bool = False) -> list[str]:
         """The greedy answer to each prompt, up to the end of text, a line break (with `lines` also beyond), or `limit` tokens."""
+
+    @abstractmethod
+    def sample(self, prompts: Sequence[Example], limit: int, sampling: Sampling, random: Random, lines: bool = False) -> list[str]:
+        """One continuation a prompt, drawn token by token, ended as by `generate`; an empty prompt starts a text of the model's own."""
 
     @abstractmethod
     def score(self, prompts: Sequence[Example], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
