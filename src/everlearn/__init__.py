@@ -43,13 +43,21 @@ if TYPE_CHECKING:
     from everlearn.learn.objectives import Supervised as Supervised
     from everlearn.learn.settings import Settings as Settings
     from everlearn.methods import register as register
+    from everlearn.methods.agem import AGEM as AGEM
     from everlearn.methods.base import Method as Method
     from everlearn.methods.base import Step as Step
     from everlearn.methods.distill import Distill as Distill
     from everlearn.methods.ewc import EWC as EWC
     from everlearn.methods.l2 import L2 as L2
     from everlearn.methods.l2_sp import L2SP as L2SP
+    from everlearn.methods.la_maml import LaMAML as LaMAML
+    from everlearn.methods.magnitude_mask import MagnitudeMask as MagnitudeMask
+    from everlearn.methods.migu import MIGU as MIGU
+    from everlearn.methods.mir import MIR as MIR
+    from everlearn.methods.mofo import MoFO as MoFO
+    from everlearn.methods.packnet import PackNet as PackNet
     from everlearn.methods.replay import Replay as Replay
+    from everlearn.methods.reptile import Reptile as Reptile
     from everlearn.models.language import CausalModel as CausalModel
     from everlearn.models.language import LanguageModel as LanguageModel
     from everlearn.models.load import Lora as Lora
@@ -76,6 +84,7 @@ if TYPE_CHECKING:
 
 # Where each public name lives; loaded when first used, so that `everlearn --help` does not wait for PyTorch.
 _HOMES = {
+    "AGEM": "methods.agem",
     "Almanac": "streams.almanac",
     "Anchor": "evaluate.divergence",
     "Answer": "evaluate.scores",
@@ -94,17 +103,24 @@ _HOMES = {
     "Imported": "importing.found",
     "L2": "methods.l2",
     "L2SP": "methods.l2_sp",
+    "LaMAML": "methods.la_maml",
     "LanguageModel": "models.language",
     "LearnLog": "learn.base",
     "Learner": "learn.base",
     "Lora": "models.load",
+    "MIGU": "methods.migu",
+    "MIR": "methods.mir",
+    "MagnitudeMask": "methods.magnitude_mask",
     "Matrix": "evaluate.matrix",
     "Method": "methods.base",
     "MissingExtra": "errors",
+    "MoFO": "methods.mofo",
     "ModelError": "errors",
     "Objective": "learn.objectives",
     "Out": "types",
+    "PackNet": "methods.packnet",
     "Replay": "methods.replay",
+    "Reptile": "methods.reptile",
     "Results": "results",
     "Row": "types",
     "Run": "results",

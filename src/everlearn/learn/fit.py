@@ -50,12 +50,13 @@ class FitLog:
 
 @dataclass(slots=True)
 class Course:
-    """How far the loop has come: steps done, each step's loss, learned tokens, and the seconds before a resume."""
+    """How far the loop has come: steps done, each step's loss, learned tokens, the seconds before a resume, and ids of remembered rows drawn at a step."""
 
     done: int = 0
     losses: list[Tensor] = field(default_factory=list)
     learned_tokens: int = 0
     seconds: float = 0.0
+    drawn: set[str] = field(default_factory=set)
 
 
 def fit(
@@ -86,6 +87,7 @@ def fit(
         step = Step(number, plan.total, settings.rate * settings.factor(number, plan.total), plan.step(number), gradient, optimizer)
         step.rate *= prod(m.rate(step) for m in methods)
         drawn = [row for place, m in enumerate(methods) for row in m.draw(model, step, _random(key, place, m, f"draw{number}"))]
+        so_far.drawn |= {row.id for row in drawn if row.from_memory}
         step.rows = objective.rows(model, [*step.rows, *drawn], step, Random(f"{key}/objective/{number}"))
         batches = [model.batch(part) for part in by_length(step.rows, settings.micro_tokens)]
         counts = [[term.count(batch) for batch in batches] for term in terms]
@@ -106,7 +108,7 @@ def fit(
         if any(m.wants_before for m in methods):
             step.before = model.state()
         _at_rate(optimizer, step.rate).step()
-        for m in methods:
+        for m in in_order:
             m.stepped(model, step)
         so_far.done, so_far.learned_tokens = number, so_far.learned_tokens + int(sum(counts[0]))
         if checkpoint is not None:
@@ -115,7 +117,8 @@ def fit(
     for place, m in enumerate(methods):
         m.end(model, replace(step, rows=plan.new), _random(key, place, m, "end"))
     now = perf_counter()
-    return FitLog(plan.total, so_far.learned_tokens, _last_tenth(so_far.losses), so_far.seconds + now - started, now - ending, plan.rehearsed)
+    rehearsed = plan.rehearsed | so_far.drawn
+    return FitLog(plan.total, so_far.learned_tokens, _last_tenth(so_far.losses), so_far.seconds + now - started, now - ending, rehearsed)
 
 
 def accelerator_for(model: TrainedModel, settings: Settings) -> Accelerator:
@@ -168,6 +171,7 @@ def _planned(model: TrainedModel, rows: Sequence[Row], methods: Sequence[Method]
 def _state(model: TrainedModel, optimizer: Optimizer, plan: Plan, so_far: Course, seconds: float) -> State:
     moments = {str(place): {name: value.clone() for name, value in kept.items()} for place, kept in optimizer.state_dict()["state"].items()}
     course = {"done": so_far.done, "learned_tokens": so_far.learned_tokens, "seconds": so_far.seconds + seconds, "losses": torch.stack(so_far.losses)}
+    course["drawn"] = sorted(so_far.drawn)
     random = {"cpu": torch.get_rng_state()} | ({"cuda": torch.cuda.get_rng_state(model.device)} if model.device.type == "cuda" else {})
     return {"course": course, "plan": plan.state(), "weights": model.state(), "optimizer": moments, "random": random}
 
@@ -183,7 +187,8 @@ def _resumed(model: TrainedModel, optimizer: Optimizer, state: Mapping[str, obje
     torch.set_rng_state(random["cpu"].cpu())
     if model.device.type == "cuda" and "cuda" in random:
         torch.cuda.set_rng_state(random["cuda"].cpu(), model.device)
-    return Plan.load(model.encoder, state), Course(course["done"], list(course["losses"].clone()), course["learned_tokens"], course["seconds"])
+    so_far = Course(course["done"], list(course["losses"].clone()), course["learned_tokens"], course["seconds"], set(course["drawn"]))
+    return Plan.load(model.encoder, state), so_far
 
 
 def _last_tenth(losses: Sequence[Tensor]) -> float:

@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 from everlearn.errors import SettingError
+from everlearn.methods.agem import AGEM
 from everlearn.methods.base import Method
 from everlearn.methods.distill import Distill
 from everlearn.methods.ewc import EWC
 from everlearn.methods.l2 import L2
 from everlearn.methods.l2_sp import L2SP
+from everlearn.methods.la_maml import LaMAML
+from everlearn.methods.magnitude_mask import MagnitudeMask
+from everlearn.methods.migu import MIGU
+from everlearn.methods.mir import MIR
+from everlearn.methods.mofo import MoFO
+from everlearn.methods.packnet import PackNet
 from everlearn.methods.replay import Replay
+from everlearn.methods.reptile import Reptile
 
-BY_NAME: dict[str, type[Method]] = {"distill": Distill, "ewc": EWC, "l2": L2, "l2_sp": L2SP, "replay": Replay}
+BY_NAME: dict[str, type[Method]] = {
+    "agem": AGEM,
+    "distill": Distill,
+    "ewc": EWC,
+    "l2": L2,
+    "l2_sp": L2SP,
+    "la_maml": LaMAML,
+    "magnitude_mask": MagnitudeMask,
+    "migu": MIGU,
+    "mir": MIR,
+    "mofo": MoFO,
+    "packnet": PackNet,
+    "replay": Replay,
+    "reptile": Reptile,
+}
 
 
 def register(name: str, method: type[Method]) -> None:

@@ -45,7 +45,7 @@ class Method:
     fill in `observe` or `end`. A method knows only `model.trained()`, the parameters that learn.
 
     neutral: settings at which the method is plain training bit for bit; None for a bound.   active: settings under which it must change
-    something (for the shipped checks).   stage: the order of `gradients`.   family, paper, stores, cost: for `everlearn methods`.
+    something (for the shipped checks).   stage: the order of `gradients` and `stepped`.   family, paper, stores, cost: for `everlearn methods`.
     """
 
     neutral: ClassVar[Mapping[str, object] | None] = None
@@ -90,7 +90,7 @@ class Method:
         return 1.0
 
     def stepped(self, model: TrainedModel, step: Step) -> None:
-        """After the optimizer moved the weights: may rewrite the update, from `step.before`."""
+        """After the optimizer moved the weights, in the order of the stages: may rewrite the update, from `step.before`."""
 
     def end(self, model: TrainedModel, step: Step, random: Random) -> None:
         """After an experience, or for one learned elsewhere (`step.number` 0): importance, buffer, merge."""
