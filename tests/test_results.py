@@ -42,3 +42,13 @@ def test_what_is_no_results_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text("{}")
     with pytest.raises(StateError, match=r"no results of this version .file=.*results.json"):
         Results.load(tmp_path / "results.json")
+
+
+def test_square_brackets_in_names_are_printed_as_they_are() -> None:
+    from rich.console import Console
+
+    console = Console(width=160)
+    with console.capture() as told:
+        console.print(Results("towns [/eu]", "tiny", [a_run("plain"), a_run("mine(on='[bold]')")]).table())
+    assert "towns [/eu]" in told.get()
+    assert "mine(on='[bold]')" in told.get()

@@ -90,3 +90,13 @@ def test_alone_a_model_has_no_columns_of_another() -> None:
 def test_a_card_can_be_written_whatever_was_found(kl: float | None, tmp_path: Path) -> None:
     card(kl).save(tmp_path / "deep" / "card.json")
     assert (tmp_path / "deep" / "card.json").is_file()
+
+
+def test_square_brackets_in_names_are_printed_as_they_are() -> None:
+    from rich.console import Console
+
+    console = Console(width=160)
+    with console.capture() as told:
+        console.print(Scorecard("tiny", "towns [/eu]", 0, [Scored("nli[en]", "exact", MINE)], Text(2.0, 0.5, 10)).table())
+    assert "towns [/eu]" in told.get()
+    assert "nli[en]" in told.get()

@@ -186,16 +186,17 @@ class Results:
 
     def table(self) -> Table:
         """The table for a terminal: one row a method, or, of up to three, one column a method."""
+        from rich.markup import escape
         from rich.table import Table
 
         lines = [self.heads(), *self.rows()]
         if len(lines) <= 4:
             lines = [list(line) for line in zip(*lines, strict=True)]
-        shown = Table(title=f"{self.stream} · {Path(self.model).name}", caption=self.caption())
+        shown = Table(title=escape(f"{self.stream} · {Path(self.model).name}"), caption=self.caption())
         for place, head in enumerate(lines[0]):
-            shown.add_column(head, justify="right" if place else "left", overflow="fold")
+            shown.add_column(escape(head), justify="right" if place else "left", overflow="fold")
         for line in lines[1:]:
-            shown.add_row(*line)
+            shown.add_row(*map(escape, line))
         return shown
 
 

@@ -159,15 +159,16 @@ class Scorecard:
 
     def table(self) -> Table:
         """The table for a terminal, without the columns that say nothing here."""
+        from rich.markup import escape
         from rich.table import Table
 
         names = f"{Path(self.model).name}" + (f" against {Path(self.against.model).name}" if self.against else "")
-        shown = Table(title=f"{self.stream} · {names}", caption="95 %: bootstrap over examples. Task ids are hidden at test.")
+        shown = Table(title=escape(f"{self.stream} · {names}"), caption="95 %: bootstrap over examples. Task ids are hidden at test.")
         columns = [column for column in zip(self.heads(), *self.rows(), strict=True) if set(column[1:]) != {"–"}]
         for place, (head, *_) in enumerate(columns):
-            shown.add_column(head, justify="right" if place > 1 else "left", overflow="fold")
+            shown.add_column(escape(head), justify="right" if place > 1 else "left", overflow="fold")
         for line in list(zip(*columns, strict=True))[1:]:
-            shown.add_row(*line)
+            shown.add_row(*map(escape, line))
         return shown
 
 

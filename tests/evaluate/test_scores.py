@@ -109,6 +109,14 @@ def test_ranking_counts_bytes_and_ties_against_the_right_one(shared_tiny: Causal
     assert (given[0].value, given[0].said) == (0.5, "北京")
 
 
+@pytest.mark.parametrize("nats", [[math.nan, math.nan, math.nan], [-1.0, -1.0, -2.0]])
+def test_the_first_choice_is_not_right_for_being_first(shared_tiny: CausalModel, nats: list[float]) -> None:
+    """Of a model that diverged, or cannot tell two choices apart, nothing is right."""
+    row = Example(prompt="Q", completion="a", choices=("a", "b", "c"))
+    assert SCORERS["choice"](Scripted(shared_tiny, nats=[nats]), [row])[0].value == 0
+    assert SCORERS["ranking"](Scripted(shared_tiny, nats=[nats]), [row])[0].value < 1
+
+
 def test_answers_of_several_lines_are_asked_for_as_such(shared_tiny: CausalModel) -> None:
     model = Scripted(shared_tiny, ["one\ntwo"])
     assert SCORERS["rouge"](model, asked(["one\ntwo"]))[0].value == 1

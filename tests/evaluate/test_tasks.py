@@ -148,3 +148,13 @@ def test_text_has_no_exact_answer() -> None:
 def test_choices_must_hold_the_answer() -> None:
     with pytest.raises(DataError, match="choices"):
         tasks_of([Experience("2021", (row(" p"),), {"quiz": (row(" x", choices=(" y", " z")),)}, {"quiz": "choice"})])
+
+
+def test_a_likelihood_says_nothing_of_stale_answers() -> None:
+    task = Task("t", (row(" a", until=1), row(" b", old_completion=" c")), "loss")
+    assert cell(task, [Answer(0.5, "", False), Answer(0.25, "", False)], 1) == (0.25, None)
+
+
+def test_a_task_without_rows_is_refused() -> None:
+    with pytest.raises(DataError, match="no test rows .task='quiz', examples=0"):
+        tasks_of([Experience("2021", (row(" p"),), {"quiz": ()}, {"quiz": "exact"})])

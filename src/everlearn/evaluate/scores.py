@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -123,22 +123,22 @@ class Words:
 
 
 def _choice(model: LanguageModel, examples: Sequence[Example]) -> list[Answer]:
-    """1 where the right choice is the likeliest per UTF-8 byte."""
-    found = []
-    for example, nats in zip(examples, per_byte(model, examples), strict=True):
-        best = max(zip(nats, example.choices, strict=True), key=lambda pair: pair[0])[1]
-        found.append(Answer(float(best == right(example)), best, best == example.old_completion))
-    return found
+    """1 where the right choice is the likeliest per UTF-8 byte, ties counted against it."""
+    return [Answer(float(rank == 1), best, best == e.old_completion) for e, rank, best in _ranked(model, examples)]
 
 
 def _ranking(model: LanguageModel, examples: Sequence[Example]) -> list[Answer]:
     """1 / rank of the right choice by likelihood per UTF-8 byte, ties counted against it: its mean is MRR."""
-    found = []
-    for example, nats in zip(examples, per_byte(model, examples), strict=True):
+    return [Answer(1 / rank, best, best == e.old_completion) for e, rank, best in _ranked(model, examples)]
+
+
+def _ranked(model: LanguageModel, examples: Sequence[Example]) -> Iterator[tuple[Example, int, str]]:
+    """Each example with the rank of its right choice, from 1, and the likeliest choice. What is no number (a model that diverged) ranks last."""
+    for example, given in zip(examples, per_byte(model, examples), strict=True):
+        nats = [-math.inf if math.isnan(value) else value for value in given]
         mine = nats[example.choices.index(right(example) or "")]
         best = max(zip(nats, example.choices, strict=True), key=lambda pair: pair[0])[1]
-        found.append(Answer(1 / sum(other >= mine for other in nats), best, best == example.old_completion))
-    return found
+        yield example, sum(other >= mine for other in nats), best
 
 
 def per_byte(model: LanguageModel, examples: Sequence[Example]) -> list[list[float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from everlearn.errors import DataError
@@ -54,9 +54,11 @@ def tasks_of(experiences: Sequence[Experience], only: str = "tests") -> list[Tas
     return [Task(name, tuple(of.values()), scores[name], taught.get(name, 0), since[name], given[name]) for name, of in rows.items()]
 
 
-def _checked(task: str, kind: Score, examples: Iterable[Example]) -> None:
+def _checked(task: str, kind: Score, examples: Collection[Example]) -> None:
     if kind not in SCORERS:
         raise DataError(f"there is no such score (task={task!r}, score={kind!r}). Allowed are {', '.join(SCORERS)}.")
+    if not examples:
+        raise DataError(f"a task has no test rows (task={task!r}, examples=0). Give it at least one, or leave it out.")
     for example in examples:
         if kind != "loss" and right(example) is None:
             raise DataError(f"a test row has no answer (task={task!r}, score={kind!r}, id={example.id!r}). Give a completion, or score it by loss.")
@@ -89,4 +91,5 @@ def cell(task: Task, given: Iterable[Answer], experience: int) -> tuple[float | 
             values.append(answer.value)
             if example.old_completion is not None and experience >= task.since:
                 stale.append(answer.old)
-    return (sum(values) / len(values) if values else None, sum(stale) / len(stale) if stale else None)
+    told = stale and task.score != "loss"  # of a likelihood alone nobody can say which answer would have come
+    return (sum(values) / len(values) if values else None, sum(stale) / len(stale) if told else None)
