@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from everlearn import Experience, Settings, StateError, almanac_stream, compare
+from everlearn import Example, Experience, ModelError, Settings, StateError, almanac_stream, compare
 from everlearn.models.state import load_state, save_state
-from everlearn.types import Stream
+from everlearn.types import Score, Stream
 
 METHODS = ["replay(share=1,rows=40)+distill(on=memory)+ewc(strength=1,samples=4)", "joint"]
 SETTINGS = Settings(rate=1e-3, passes=2, batch=16, warmup=0.2)
@@ -119,3 +119,13 @@ def test_a_state_of_something_else_is_refused(stream: Stream, tmp_path: Path) ->
 def _stop_when_learning(text: str, share: float) -> None:
     if "learning" in text and share > 0.1:
         raise Stopped
+
+
+@pytest.mark.parametrize(("anchor", "place"), [(None, "task='quiz'"), ("everlearn", "text='anchor'")])
+def test_a_model_that_the_last_step_broke_is_no_result(anchor: str | None, place: str) -> None:
+    """One step at a rate beyond measure: its loss was taken before it, so learning looks well."""
+    kind: Score = "loss" if anchor is None else "exact"
+    rows = tuple(Example(prompt=f"Question: {n}?\nAnswer:", completion=" a", task="quiz") for n in range(4))
+    stream = [Experience("1", rows, {"quiz": rows[:2]}, {"quiz": kind})]
+    with pytest.raises(ModelError, match=f"no numbers any more .method='plain', seed=0, {place}"):
+        compare(stream, methods="plain", settings=Settings(rate=1e38, passes=1, batch=16), anchor=anchor, probes=False)

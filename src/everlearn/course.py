@@ -6,12 +6,13 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from time import perf_counter
 
 from everlearn.conditions import Setup, Start
 from everlearn.config import Recipe
-from everlearn.errors import StateError
+from everlearn.errors import ModelError, StateError
 from everlearn.evaluate.cost import PeakMemory, state_bytes
 from everlearn.evaluate.divergence import Anchor, Divergence
 from everlearn.evaluate.probes import probe, shares
@@ -130,8 +131,18 @@ class Course:
         given = {task.name: answers(model, task) for task in self.setup.tasks}
         seconds = perf_counter() - begun
         moved = None if anchor is None else anchor.divergence(model)  # type: ignore[arg-type]
+        self._sound(given, moved)
         asked = self.setup.probes and number in (0, len(self.setup.stream))
         return Start(given, seconds, moved, shares(probe(model)) if asked else {})
+
+    def _sound(self, given: dict[str, list[Answer]], moved: Divergence | None) -> None:
+        """Raise ModelError for a model whose numbers are none any more: a step that breaks it may be the last, after which no loss is taken."""
+        broken = [task for task, of in given.items() if not all(isfinite(answer.value) for answer in of)]
+        if broken or (moved is not None and not isfinite(moved.kl + moved.nats_per_byte)):
+            raise ModelError(
+                f"learning diverged: the model gives no numbers any more (method={self.recipe.label!r}, seed={self.seed!r},"
+                f" {'task' if broken else 'text'}={broken[0] if broken else 'anchor'!r}). Lower the rate or a strength."
+            )
 
     def _note(self, given: dict[str, list[Answer]], moved: Divergence | None, probed: dict[str, float]) -> None:
         self.seen.answers.append(dict(given))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from everlearn.report.sections import read_sections
 from everlearn.report.verdict import Verdict, verdict
@@ -112,3 +113,33 @@ def test_the_almanac_has_its_own_sentences(make: Make) -> None:
     assert "Of the old facts that memory never brought back it keeps 83.3 %." in said(found, "What even it loses")
     assert "3.4 % of the changed facts get the outdated answer." in said(found, "What even it loses")
     assert "99.3 % of the changed facts and 99.0 % of the new ones, plain" in said(found, "What it learns")
+
+
+def edited(folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    saved = json.loads((folder / "results.json").read_text())
+    change(saved)
+    (folder / "results.json").write_text(json.dumps(saved))
+    return folder
+
+
+def test_a_lead_that_turns_on_the_seeds_that_both_ran_is_no_recommendation(make: Make) -> None:
+    """Plain ran with more seeds; where both ran, the paired difference is below 0 beyond chance."""
+    told = {"method": "replay", "against": "plain", "metric": "average_accuracy", "mean": -0.03, "low": -0.05, "high": -0.01, "runs": 1}
+    found = of(make(right={"plain": PLAIN, "replay": GOOD}, differences=[told]))
+    assert not found.headline.startswith("Use")
+    assert "is 3.0 points behind plain (95 % interval" in said(found, "How sure")
+
+
+def test_what_ran_once_beside_what_ran_three_times_is_named(make: Make) -> None:
+    def again(saved: dict[str, Any]) -> None:
+        saved["runs"] += [{**saved["runs"][0], "seed": seed, "fingerprint": f"again{seed}"} for seed in (1, 2)]
+
+    found = of(edited(make(right={"plain": PLAIN, "replay": GOOD}), again))
+    assert "replay ran once, so how much the seed matters to it was not measured." in said(found, "How sure")
+    assert "Each method ran once" not in said(found, "How sure")
+
+
+def test_no_share_of_a_gap_that_may_be_chance(make: Make) -> None:
+    nearly = [[38, 0, 0, 0], [None] * 4, [None] * 4, [13, 10, 20, 40]]
+    found = of(make(right={"plain": PLAIN, "replay": GOOD, "joint": nearly}))
+    assert "closes" not in said(found, "Bounds")

@@ -52,7 +52,11 @@ def _headline(section: Section, best: Method, ranked: list[Method]) -> str:
     found = gap(section, best, plain)
     if found is None or found.apart is None:
         return f"{best.label} knows most at the end, as far as one can say without intervals"
-    return f"Use {best.label}" if found.apart else f"{best.label} is ahead of plain, but not beyond chance"
+    if found.apart and found.mean > 0:
+        return f"Use {best.label}"
+    if found.mean <= 0:
+        return f"{best.label} has the highest score, but is not ahead of plain where both ran alike"
+    return f"{best.label} is ahead of plain, but not beyond chance"
 
 
 def _result(section: Section, best: Method, plain: Method | None) -> str:
@@ -76,17 +80,22 @@ def _sure(section: Section, best: Method, ranked: list[Method]) -> str:
     if others and others[0] is not plain:
         found = gap(section, best, others[0])
         said += [_apart(found, f"the second, {others[0].label}")] if found is not None else []
-    runs = min(len(method.runs) for method in ranked)
-    said.append(
-        "Each method ran once, so how much the seed matters was not measured."
-        if runs == 1
-        else f"Each method ran at least {runs} times; the tables show the range."
-    )
-    return " ".join(said)
+    return " ".join([*said, _times(ranked)])
+
+
+def _times(ranked: list[Method]) -> str:
+    """How often the methods ran."""
+    once = [method.label for method in ranked if len(method.runs) == 1]
+    if len(once) == len(ranked):
+        return "Each method ran once, so how much the seed matters was not measured."
+    if once:
+        return f"{listed(once)} ran once, so how much the seed matters to {'it' if len(once) == 1 else 'them'} was not measured."
+    return f"Each method ran at least {min(len(method.runs) for method in ranked)} times; the tables show the range."
 
 
 def _apart(found: Gap, other: str) -> str:
-    lead = f"It is {shown(found.mean, 'points')} points ahead of {other}" if found.mean > 0 else f"It is level with {other}"
+    ahead = f"{shown(abs(found.mean), 'points')} points {'ahead of' if found.mean > 0 else 'behind'} {other}" if found.mean else f"level with {other}"
+    lead = f"It is {ahead}" if found.mean >= 0 else f"With the same seeds and orders it is {ahead}"
     if found.apart is None:
         return f"{lead}; without intervals nobody can say whether that is chance."
     if found.ends is not None:
@@ -156,7 +165,9 @@ def _bounds(section: Section, best: Method | None) -> str:
     said = [f"{method.label} ({BOUNDS[method.bound]}) reaches {shown(method.metric(QUALITY))}." for method in section.methods if method.bound]
     plain, joint = section.baseline, next((method for method in section.methods if method.bound == "joint"), None)
     low, top, mine = (None if method is None else method.metric(QUALITY) for method in (plain, joint, best))
-    if best is not None and best is not plain and low is not None and top is not None and mine is not None and top > low:
+    wide = gap(section, joint, plain) if joint is not None and plain is not None else None  # a gap within chance cannot be closed to a share
+    known = wide is not None and wide.mean > 0 and wide.apart is not False
+    if known and best is not None and best is not plain and low is not None and top is not None and mine is not None and top > low:
         said.append(f"{best.label} closes {100 * (mine - low) / (top - low):.0f} % of the gap between plain and joint.")
     if said:
         said.append("Bounds are there to read the others by, not to be used.")
