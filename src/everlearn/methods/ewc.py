@@ -9,22 +9,27 @@ import torch
 from torch import Tensor
 
 from everlearn.methods.base import Method, State, Step, at_least
-from everlearn.methods.tensors import learned_lists, tensors_of
-from everlearn.models.weights import TrainedModel, as_found
+from everlearn.methods.fisher import Kind, check_kind, fisher
+from everlearn.methods.tensors import pull, tensors_of
+from everlearn.models.weights import TrainedModel
 from everlearn.types import Row
 
 
 class EWC(Method):
     """Pull important weights back to where past experiences left them.
 
-    Adds 1/2 * strength * sum_t sum_i F_t,i (theta_i - theta*_t,i)^2, with F the mean squared gradient per example (diagonal Fisher, empirical
-    labels). Kirkpatrick et al. 2017, arXiv:1612.00796. Differs: the sum over past experiences is kept in closed form as one pair
+    Adds 1/2 * strength * sum_t sum_i F_t,i (theta_i - theta*_t,i)^2, with F the diagonal Fisher information, by default the mean squared
+    gradient per example. Kirkpatrick et al. 2017, arXiv:1612.00796. Differs: the sum over past experiences is kept in closed form as one pair
     (F, a): F <- decay F + F_t, a <- a + F_t / F (theta_t - a), gradient strength F (theta - a), so cost and memory do not grow and the
     penalty is exactly 0 at the anchor (decay < 1: the online form, Schwarz et al. 2018, arXiv:1805.06370).
 
     strength: lambda in the paper, >= 0; 0 is exactly plain training.   decay: weight of the old F at each new experience, in [0, 1].
     samples: examples a Fisher is measured on, >= 1, drawn from the experience's rows.   normalise: scale each
-    tensor's F_t to mean 1, so that a strength means the same for all models.
+    tensor's F_t to mean 1, so that a strength means the same for all models.   fisher: "empirical" (the labels' gradients), "sampled" (labels
+    drawn from the model), "exact" (expectation over a row's choices), or "batched" (of means of 16 rows; what others call Fisher, to compare).
+
+    >>> EWC(strength=10, fisher="sampled").fisher_kind
+    'sampled'
     """
 
     neutral = {"strength": 0.0}
@@ -34,23 +39,23 @@ class EWC(Method):
     stores = "two copies of the trained weights"
     cost = "about 1 % of a step; `samples` gradients after an experience"
 
-    def __init__(self, strength: float = 1.0, decay: float = 1.0, samples: int = 256, normalise: bool = True) -> None:
+    def __init__(self, strength: float = 1.0, decay: float = 1.0, samples: int = 256, normalise: bool = True, fisher: Kind = "empirical") -> None:
         at_least("ewc strength", strength, 0)
         at_least("ewc decay", decay, 0, 1)
         at_least("ewc samples", samples, 1)
-        self.strength, self.decay, self.samples, self.normalise = strength, decay, samples, normalise
+        check_kind("ewc fisher", fisher)
+        self.strength, self.decay, self.samples, self.normalise, self.fisher_kind = strength, decay, samples, normalise, fisher
         self.fisher: dict[str, Tensor] = {}
         self.anchor: dict[str, Tensor] = {}
 
     def gradients(self, model: TrainedModel, step: Step) -> None:
         if self.strength and self.fisher:
-            weights, gradients, fishers, anchors = learned_lists(model, self.fisher, self.anchor)
-            torch._foreach_addcmul_(gradients, fishers, torch._foreach_sub(weights, anchors), value=self.strength)
+            pull(model, self.fisher, self.anchor, self.strength)
 
     def end(self, model: TrainedModel, step: Step, random: Random) -> None:
         if not step.rows or not self.strength:
             return
-        fresh = fisher_per_example(model, sampled(step.rows, self.samples, random), step)
+        fresh = fisher(model, sampled(step.rows, self.samples, random), self.fisher_kind, random)
         if self.normalise:
             fresh = {name: value / value.mean().clamp_min(1e-30) for name, value in fresh.items()}
         for name, weight in model.trained().items():
@@ -65,16 +70,9 @@ class EWC(Method):
         self.fisher, self.anchor = tensors_of(state, "fisher"), tensors_of(state, "anchor")
 
 
-def fisher_per_example(model: TrainedModel, rows: Sequence[Row], step: Step) -> dict[str, Tensor]:
+def fisher_per_example(model: TrainedModel, rows: Sequence[Row], step: Step | None = None) -> dict[str, Tensor]:
     """The mean over rows of the squared gradient of each row's log-likelihood (summed over its tokens), by parameter."""
-    total = {name: torch.zeros_like(weight) for name, weight in model.trained().items()}
-    with as_found(model.module):
-        for row in rows:
-            gradient = step.gradient([row])  # of the mean over the row's learned tokens
-            scale = len(row.learned)
-            for name, value in gradient.items():
-                total[name].addcmul_(value, value, value=scale * scale / len(rows))
-    return total
+    return fisher(model, rows, "empirical", Random(0))
 
 
 def sampled(rows: Sequence[Row], count: int, random: Random) -> list[Row]:

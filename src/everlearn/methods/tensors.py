@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from everlearn.errors import StateError
@@ -16,6 +17,12 @@ def learned_lists(model: TrainedModel, *beside: Mapping[str, Tensor]) -> tuple[l
     learned = [(name, weight.detach(), weight.grad) for name, weight in model.trained().items() if weight.grad is not None]
     others = ([kept[name] for name, _, _ in learned] for kept in beside)
     return [weight for _, weight, _ in learned], [gradient for _, _, gradient in learned], *others
+
+
+def pull(model: TrainedModel, importance: Mapping[str, Tensor], anchor: Mapping[str, Tensor], strength: float) -> None:
+    """Add strength * importance * (theta - anchor) to the gradients: the penalty 1/2 * strength * sum_i importance_i (theta_i - anchor_i)^2."""
+    weights, gradients, factors, anchors = learned_lists(model, importance, anchor)
+    torch._foreach_addcmul_(gradients, factors, torch._foreach_sub(weights, anchors), value=strength)
 
 
 def tensors_of(state: State, key: str) -> dict[str, Tensor]:
