@@ -6,8 +6,10 @@ from random import Random
 
 import pytest
 
-from everlearn import CausalModel, Example, Replay, SettingError, StateError, Step
-from everlearn.methods.replay import interleaved
+from everlearn import CausalModel, Example, Experience, Gradient, Replay, SettingError, Settings, StateError, Step
+from everlearn.methods.remembered import row_losses
+from everlearn.methods.replay import answer, interleaved
+from everlearn.replay.surprise import Surprising
 
 OLD = [Example(prompt=f"Question: Who is the mayor of town {n}?\nAnswer:", completion=" Ann", source=f"s{n % 2}") for n in range(40)]
 NEW = [Example(prompt=f"Question: Who is the mayor of city {n}?\nAnswer:", completion=" Bo") for n in range(30)]
@@ -61,7 +63,7 @@ def test_two_replays_draw_from_memories_of_their_own(shared_tiny: CausalModel) -
 
 
 def test_a_state_brings_the_buffer_back(shared_tiny: CausalModel) -> None:
-    for kind in ("reservoir", "balanced"):
+    for kind in ("reservoir", "balanced", "per_class", "surprise"):
         method, again = Replay(rows=10, kind=kind), Replay(rows=10, kind=kind)  # type: ignore[arg-type]
         filled(shared_tiny, method, OLD)
         again.load(method.state())
@@ -78,8 +80,38 @@ def test_settings_outside_their_range_are_refused() -> None:
         Replay(share=-1)
     with pytest.raises(SettingError, match="replay rows must be at least 1, got 0"):
         Replay(rows=0)
-    with pytest.raises(SettingError, match="'reservoir' or 'balanced', got 'ring'"):
+    with pytest.raises(SettingError, match="one of reservoir, balanced, per_class, surprise, got 'ring'"):
         Replay(kind="ring")  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match="most is for kind='surprise' alone, got most=0.2 with kind='balanced'"):
+        Replay(kind="balanced", most=0.2)
+    with pytest.raises(SettingError, match="replay most must be between 1e-09 and 1, got 2"):
+        Replay(kind="surprise", most=2)
+
+
+def test_each_class_keeps_room_however_rare(shared_tiny: CausalModel) -> None:
+    method = Replay(rows=6, kind="per_class")
+    rare = Example(prompt="Question: Who is the mayor of town 99?\nAnswer:", completion=" Cy")
+    talk = Example(messages=({"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}))
+    filled(shared_tiny, method, [*OLD, rare])
+    assert rare in method.buffer.examples()
+    assert len(method.buffer) == 4, "equal room, the rare class's not filled"
+    assert [answer(e) for e in (OLD[0], talk, Example(text="a"))] == [" Ann", "y", ""]
+    with pytest.raises(SettingError, match="balanced buffer of 6 rows cannot hold 7 completions"):
+        filled(shared_tiny, method, [Example(prompt=f"q{n}", completion=f" {n}") for n in range(5)])
+
+
+def test_what_surprises_before_it_is_learned_is_kept(tiny: CausalModel) -> None:
+    known = [Example(prompt=f"Question: What is {n} plus 2?\nAnswer:", completion=f" {n + 2}") for n in range(8)]
+    strange = [Example(prompt=f"Question: What is {n} plus 3?\nAnswer:", completion=" mayor") for n in range(4)]
+    method = Replay(rows=4, kind="surprise")
+    learner = Gradient([method], Settings(rate=1e-3, passes=12, batch=4))
+    learner.learn(tiny, Experience("e", (*known, *strange)))
+    assert set(method.buffer.examples()) == set(strange)
+    rows = tiny.encoder.rows([*known, *strange])
+    later = dict(zip([row.id for row in rows], row_losses(tiny, rows), strict=True))
+    assert isinstance(method.buffer, Surprising)
+    assert all(surprise > 2 * later[key] for key, (surprise, _) in method.buffer.kept.items()), "measured after learning"
+    assert method.surprise == {}
 
 
 def test_a_buffer_of_another_kind_is_refused() -> None:

@@ -96,11 +96,13 @@ class Reservoir:
 class Balanced:
     """Equal room for each group (by default an example's source), a reservoir in each; together at most `capacity`.
 
-    When a new group comes, the larger ones give up examples at random. Raises SettingError for more groups than room.
+    When a new group comes, the larger ones give up examples at random. groups: what they are called in messages. Raises SettingError for more groups
+    than room.
     """
 
     capacity: int | None = None
     group: Callable[[Example], str] = lambda example: example.source
+    groups: str = "sources"
     parts: dict[str, Reservoir] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -114,7 +116,9 @@ class Balanced:
             groups.setdefault(self.group(example), []).append(example)
         self.parts = {name: part for name, part in self.parts.items() if len(part) or name in groups} | {n: Reservoir() for n in groups if n not in self.parts}
         if self.capacity is not None and len(self.parts) > self.capacity:
-            raise SettingError(f"a balanced buffer of {self.capacity} rows cannot hold {len(self.parts)} sources. Give it more rows, or kind='reservoir'.")
+            raise SettingError(
+                f"a balanced buffer of {self.capacity} rows cannot hold {len(self.parts)} {self.groups}. Give it more, or kind='reservoir'."
+            )
         for name, room in self._rooms().items():
             part = self.parts[name]
             if room is not None and len(part.kept) > room:
