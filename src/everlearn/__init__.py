@@ -52,12 +52,15 @@ if TYPE_CHECKING:
     from everlearn.methods.l2_sp import L2SP as L2SP
     from everlearn.methods.la_maml import LaMAML as LaMAML
     from everlearn.methods.magnitude_mask import MagnitudeMask as MagnitudeMask
+    from everlearn.methods.mas import MAS as MAS
     from everlearn.methods.migu import MIGU as MIGU
     from everlearn.methods.mir import MIR as MIR
     from everlearn.methods.mofo import MoFO as MoFO
+    from everlearn.methods.movement import Movement as Movement
     from everlearn.methods.packnet import PackNet as PackNet
     from everlearn.methods.replay import Replay as Replay
     from everlearn.methods.reptile import Reptile as Reptile
+    from everlearn.methods.si import SI as SI
     from everlearn.models.language import CausalModel as CausalModel
     from everlearn.models.language import LanguageModel as LanguageModel
     from everlearn.models.load import Lora as Lora
@@ -108,6 +111,7 @@ _HOMES = {
     "LearnLog": "learn.base",
     "Learner": "learn.base",
     "Lora": "models.load",
+    "MAS": "methods.mas",
     "MIGU": "methods.migu",
     "MIR": "methods.mir",
     "MagnitudeMask": "methods.magnitude_mask",
@@ -116,6 +120,7 @@ _HOMES = {
     "MissingExtra": "errors",
     "MoFO": "methods.mofo",
     "ModelError": "errors",
+    "Movement": "methods.movement",
     "Objective": "learn.objectives",
     "Out": "types",
     "PackNet": "methods.packnet",
@@ -124,6 +129,7 @@ _HOMES = {
     "Results": "results",
     "Row": "types",
     "Run": "results",
+    "SI": "methods.si",
     "Scorecard": "scorecard",
     "Seq2SeqModel": "models.seq2seq",
     "SettingError": "errors",

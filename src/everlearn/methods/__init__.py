@@ -11,12 +11,15 @@ from everlearn.methods.l2 import L2
 from everlearn.methods.l2_sp import L2SP
 from everlearn.methods.la_maml import LaMAML
 from everlearn.methods.magnitude_mask import MagnitudeMask
+from everlearn.methods.mas import MAS
 from everlearn.methods.migu import MIGU
 from everlearn.methods.mir import MIR
 from everlearn.methods.mofo import MoFO
+from everlearn.methods.movement import Movement
 from everlearn.methods.packnet import PackNet
 from everlearn.methods.replay import Replay
 from everlearn.methods.reptile import Reptile
+from everlearn.methods.si import SI
 
 BY_NAME: dict[str, type[Method]] = {
     "agem": AGEM,
@@ -26,12 +29,15 @@ BY_NAME: dict[str, type[Method]] = {
     "l2_sp": L2SP,
     "la_maml": LaMAML,
     "magnitude_mask": MagnitudeMask,
+    "mas": MAS,
     "migu": MIGU,
     "mir": MIR,
     "mofo": MoFO,
+    "movement": Movement,
     "packnet": PackNet,
     "replay": Replay,
     "reptile": Reptile,
+    "si": SI,
 }
 
 
