@@ -87,6 +87,17 @@ def table(saved: dict[str, list[list[list[float]]]], task: str, rows: int) -> li
     return lines
 
 
+def curves_done(path: Path, about: dict[str, object]) -> dict[str, list[list[list[float]]]]:
+    """The curves that are done, which must be of the same questions and settings; what an older file does not say is taken as the same."""
+    if not path.exists():
+        return {arm: [] for arm in ARMS}
+    saved = json.loads(path.read_text())
+    if other := {name: saved[name] for name, value in about.items() if name in saved and saved[name] != value}:
+        raise SystemExit(f"{path} holds curves of other conditions ({other}; now {about}). Name another --out, or delete it.")
+    curves: dict[str, list[list[list[float]]]] = saved["curves"]
+    return curves
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stream", type=Path)
@@ -100,16 +111,17 @@ def main() -> None:
     last = stream.experiences[-1]
     task = next(task for task in tasks_of(stream.experiences) if task.name in last.tests)
     path, settings = given.out / f"{stream.name}.json", Settings(rate=5e-4, passes=given.passes, batch=16)
-    saved: dict[str, list[list[list[float]]]] = json.loads(path.read_text())["curves"] if path.exists() else {arm: [] for arm in ARMS}
+    about = {"stream": stream.name, "task": task.name, "rows": len(last.train), "examples": len(task.examples)}
+    about |= {"passes": given.passes, "model": Path(given.model).name}
+    saved = curves_done(path, about)
     for seed in range(given.seeds):
         for arm, (method, earlier) in ARMS.items():
             if len(saved[arm]) == seed:
                 saved[arm].append(curve(stream, task, given.model, method, earlier, settings, seed))
-                write_json(path, {"stream": stream.name, "task": task.name, "rows": len(last.train), "examples": len(task.examples), "curves": saved})
+                write_json(path, {**about, "curves": saved})
                 print(f"seed {seed} {arm:24} " + " ".join(f"{100 * np.mean(part):5.1f}" for part in saved[arm][-1]), flush=True)
     lines = table(saved, task.name, len(last.train))
-    about = {"stream": stream.name, "task": task.name, "rows": len(last.train), "examples": len(task.examples), "passes": given.passes, "seeds": given.seeds}
-    write_json(path, {**about, "parts": list(PARTS), "table": lines, "curves": saved})
+    write_json(path, {**about, "seeds": given.seeds, "parts": list(PARTS), "table": lines, "curves": saved})
     for line in lines:
         print(line)
 

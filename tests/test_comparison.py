@@ -27,6 +27,8 @@ from everlearn import (
     save_stream,
 )
 from everlearn import compare as compare_all
+from everlearn.conditions import Setup, reordered
+from everlearn.evaluate.tasks import tasks_of
 from everlearn.methods import BY_NAME
 from everlearn.models.load import TINY
 
@@ -82,6 +84,8 @@ def test_frozen_learns_nothing_and_joint_has_its_last_row_alone(results: Results
     assert frozen.metrics["changed"] == 0
     assert joint.matrix["rows"][1] == [None] * len(joint.matrix["tasks"])  # type: ignore[index, arg-type]
     assert joint.metrics["average_accuracy"] is not None
+    assert (joint.metrics["changed"], joint.metrics["new"]) == (None, None)
+    assert joint.metrics["changed_at_end"] is not None
     assert (joint.cost["steps"] or 0) > (results.runs[0].cost["steps"] or 0)
 
 
@@ -270,6 +274,16 @@ def test_orders_are_the_given_one_and_then_permutations(tmp_path: Path) -> None:
     again = compare(stream, methods="plain,replay(share=1)", orders=3, out=tmp_path, settings=settings)
     assert again.runs == results.runs
     assert again.intervals == results.intervals
+
+
+def test_answers_stay_beside_their_questions_in_every_order() -> None:
+    """One task, tested twice with its rows in two orders: the other order of the stream comes upon the second first."""
+    first, second = small("a"), small("b")
+    stream = Stream("s", (first, replace(second, tests={**second.tests, "a": first.tests["a"][::-1]}, scores={"a": "exact", "b": "exact"})))
+    setup = Setup(stream, tasks_of(stream.experiences), "tiny", SETTINGS, None, "float32", None, "")
+    given, other = reordered(setup, 2, "tests")
+    assert [task.examples for task in other.tasks] == [task.examples for task in given.tasks]
+    assert [task.learned for task in other.tasks] == [2, 1]
 
 
 def test_orders_that_are_not_there_or_would_be_untrue_are_refused() -> None:

@@ -77,13 +77,14 @@ def reordered(setup: Setup, orders: int, only: str) -> list[Setup]:
         raise DataError(f"the stream's order is part of its truth: a test row says what was true before or until when (id={timed[0]!r}). Leave orders at 1.")
     found, seen, drawn = [setup], {tuple(range(len(experiences)))}, Random("orders")
     place = {task.name: number for number, task in enumerate(setup.tasks)}
+    asked = {task.name: task.examples for task in setup.tasks}  # in one order, so that answers stay beside their questions
     while len(found) < orders:
         order = tuple(drawn.sample(range(len(experiences)), len(experiences)))
         if order in seen:
             continue
         seen.add(order)
         stream = replace(setup.stream, experiences=tuple(experiences[at] for at in order))
-        tasks = sorted(tasks_of(stream.experiences, only), key=lambda task: place[task.name])
+        tasks = sorted((replace(t, examples=asked[t.name]) for t in tasks_of(stream.experiences, only)), key=lambda task: place[task.name])
         same_answers = replace(setup, stream=stream, tasks=tasks, identity=identity(stream, tasks, setup.model), order=len(found))
         found.append(same_answers)
     return found

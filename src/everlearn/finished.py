@@ -143,4 +143,6 @@ class Finished:
             first = self.seen.answers[task.learned] or last
             asked[task.name] = [Asked(e, a.value, a.old, b.value) for e, a, b in zip(task.examples, last[task.name], first[task.name], strict=True)]
         sources = {e.id: e.source for e in self.setup.stream.base}
-        return almanac_shares(asked, {sources[key] for key in self.seen.rehearsed if key in sources})
+        found = almanac_shares(asked, {sources[key] for key in self.seen.rehearsed if key in sources})
+        # joint has no moment right after a task, and at its end some of what was true at that moment no longer is
+        return found | ({"changed": {}, "new": {}} if self.recipe.joint else {})
