@@ -46,8 +46,10 @@ if TYPE_CHECKING:
     from everlearn.methods.agem import AGEM as AGEM
     from everlearn.methods.base import Method as Method
     from everlearn.methods.base import Step as Step
+    from everlearn.methods.der import DER as DER
     from everlearn.methods.distill import Distill as Distill
     from everlearn.methods.ewc import EWC as EWC
+    from everlearn.methods.fisher_mask import FisherMask as FisherMask
     from everlearn.methods.l2 import L2 as L2
     from everlearn.methods.l2_sp import L2SP as L2SP
     from everlearn.methods.la_maml import LaMAML as LaMAML
@@ -93,6 +95,7 @@ _HOMES = {
     "Answer": "evaluate.scores",
     "Batch": "types",
     "CausalModel": "models.language",
+    "DER": "methods.der",
     "DataError": "errors",
     "Distill": "methods.distill",
     "Divergence": "evaluate.divergence",
@@ -100,6 +103,7 @@ _HOMES = {
     "EverlearnError": "errors",
     "Example": "types",
     "Experience": "types",
+    "FisherMask": "methods.fisher_mask",
     "ForModel": "data_check.check",
     "Given": "importing.shape",
     "Gradient": "learn.gradient",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from everlearn.errors import SettingError
 from everlearn.methods.agem import AGEM
 from everlearn.methods.base import Method
+from everlearn.methods.der import DER
 from everlearn.methods.distill import Distill
 from everlearn.methods.ewc import EWC
+from everlearn.methods.fisher_mask import FisherMask
 from everlearn.methods.l2 import L2
 from everlearn.methods.l2_sp import L2SP
 from everlearn.methods.la_maml import LaMAML
@@ -23,8 +25,10 @@ from everlearn.methods.si import SI
 
 BY_NAME: dict[str, type[Method]] = {
     "agem": AGEM,
+    "der": DER,
     "distill": Distill,
     "ewc": EWC,
+    "fisher_mask": FisherMask,
     "l2": L2,
     "l2_sp": L2SP,
     "la_maml": LaMAML,
