@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from everlearn.methods.distill import Distill as Distill
     from everlearn.methods.ewc import EWC as EWC
     from everlearn.methods.fisher_mask import FisherMask as FisherMask
+    from everlearn.methods.generative_replay import GenerativeReplay as GenerativeReplay
     from everlearn.methods.l2 import L2 as L2
     from everlearn.methods.l2_sp import L2SP as L2SP
     from everlearn.methods.la_maml import LaMAML as LaMAML
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from everlearn.methods.mir import MIR as MIR
     from everlearn.methods.mofo import MoFO as MoFO
     from everlearn.methods.movement import Movement as Movement
+    from everlearn.methods.on_policy_replay import OnPolicyReplay as OnPolicyReplay
     from everlearn.methods.packnet import PackNet as PackNet
     from everlearn.methods.replay import Replay as Replay
     from everlearn.methods.reptile import Reptile as Reptile
@@ -105,6 +107,7 @@ _HOMES = {
     "Experience": "types",
     "FisherMask": "methods.fisher_mask",
     "ForModel": "data_check.check",
+    "GenerativeReplay": "methods.generative_replay",
     "Given": "importing.shape",
     "Gradient": "learn.gradient",
     "Imported": "importing.found",
@@ -126,6 +129,7 @@ _HOMES = {
     "ModelError": "errors",
     "Movement": "methods.movement",
     "Objective": "learn.objectives",
+    "OnPolicyReplay": "methods.on_policy_replay",
     "Out": "types",
     "PackNet": "methods.packnet",
     "Replay": "methods.replay",

@@ -149,7 +149,7 @@ def _unjoinable(recipe: Recipe) -> list[str]:
     if "frozen" in names and len(names) > 1:
         return [f"in {recipe.label!r}: frozen never learns, so nothing can be joined to it"]
     from_memory = any(part.name == "distill" and part.given.get("on") == "memory" for part in recipe.parts)
-    if from_memory and not {"replay", "der"} & set(names):
+    if from_memory and not {"replay", "der", "generative_replay", "on_policy_replay"} & set(names):
         return [f"in {recipe.label!r}: distill(on=memory) needs remembered rows. Join replay(...)"]
     others = [name for name in names if name in BY_NAME]
     if alone and (others or len(alone) > 1):

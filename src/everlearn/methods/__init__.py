@@ -9,6 +9,7 @@ from everlearn.methods.der import DER
 from everlearn.methods.distill import Distill
 from everlearn.methods.ewc import EWC
 from everlearn.methods.fisher_mask import FisherMask
+from everlearn.methods.generative_replay import GenerativeReplay
 from everlearn.methods.l2 import L2
 from everlearn.methods.l2_sp import L2SP
 from everlearn.methods.la_maml import LaMAML
@@ -18,6 +19,7 @@ from everlearn.methods.migu import MIGU
 from everlearn.methods.mir import MIR
 from everlearn.methods.mofo import MoFO
 from everlearn.methods.movement import Movement
+from everlearn.methods.on_policy_replay import OnPolicyReplay
 from everlearn.methods.packnet import PackNet
 from everlearn.methods.replay import Replay
 from everlearn.methods.reptile import Reptile
@@ -29,6 +31,7 @@ BY_NAME: dict[str, type[Method]] = {
     "distill": Distill,
     "ewc": EWC,
     "fisher_mask": FisherMask,
+    "generative_replay": GenerativeReplay,
     "l2": L2,
     "l2_sp": L2SP,
     "la_maml": LaMAML,
@@ -38,6 +41,7 @@ BY_NAME: dict[str, type[Method]] = {
     "mir": MIR,
     "mofo": MoFO,
     "movement": Movement,
+    "on_policy_replay": OnPolicyReplay,
     "packnet": PackNet,
     "replay": Replay,
     "reptile": Reptile,

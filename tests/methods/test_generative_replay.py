@@ -1,0 +1,136 @@
+"""Generative replay: what the model writes, what is dropped, and what is rehearsed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+import torch
+
+from everlearn import Almanac, CausalModel, Example, Experience, GenerativeReplay, Gradient, SettingError, Settings, almanac_stream
+from everlearn.evaluate.tasks import Task, answers
+from everlearn.methods import writing
+from everlearn.methods.distill import Distill
+from everlearn.methods.writing import Writer, prompt_of
+from everlearn.models.sampling import Sampling
+from everlearn.replay.shapes import Prompts
+
+STREAM = almanac_stream(Almanac(future=1), periods=1, skills=30)
+NEW = STREAM.experiences[0].train
+
+
+@pytest.fixture(scope="module")
+def written(shared_tiny: CausalModel) -> list[Example]:
+    return GenerativeReplay().written(shared_tiny, shared_tiny.encoder.rows(NEW), 60, Random(0))
+
+
+def test_the_model_answers_what_it_wrote(shared_tiny: CausalModel, written: list[Example]) -> None:
+    assert len(written) == len({e.prompt for e in written}) == 60
+    limit = max(len(row.learned) for row in shared_tiny.encoder.rows(NEW))
+    assert [e.completion for e in written] == shared_tiny.generate(written, limit)
+
+
+def test_nothing_is_written_about_what_is_new(written: list[Example]) -> None:
+    given = Prompts([e.prompt or "" for e in NEW])
+    assert max(given.overlap(e.prompt or "") for e in written) <= 0.5
+    assert not {e.prompt for e in written} & {e.prompt for e in NEW}
+
+
+def test_it_asks_what_it_was_never_given_in_the_shapes_it_was_given(written: list[Example]) -> None:
+    shapes = {(shape.before, shape.after) for shape in Prompts([e.prompt or "" for e in NEW]).shapes}
+    assert all(any((e.prompt or "").startswith(a) and (e.prompt or "").endswith(b) for a, b in shapes) for e in written)
+
+
+def test_only_answers_that_the_model_is_sure_of_pass(shared_tiny: CausalModel) -> None:
+    known = [Example(prompt=e.prompt, completion=e.completion) for e in STREAM.base[:4]]
+    unknown = [Example(prompt=f"Question: Who is the {word} of 9?\nAnswer:", completion=" Nora") for word in ("tea", "flax")]
+    assert GenerativeReplay(confidence=0.9)._sure(shared_tiny, [*known, *unknown]) == known
+    assert GenerativeReplay()._sure(shared_tiny, [*known, *unknown]) == [*known, *unknown]
+
+
+def test_rehearsed_rows_have_the_share_and_the_old_models_whole_answer(shared_tiny: CausalModel) -> None:
+    method, rows = GenerativeReplay(share=0.5, rows=40), shared_tiny.encoder.rows(NEW[:60])
+    mixed = method.mix(shared_tiny, rows, Random(0))
+    own = [row for row in mixed if row.from_memory]
+    assert [row for row in mixed if not row.from_memory] == rows
+    assert sum(len(row.tokens) for row in own) / sum(len(row.tokens) for row in rows) == pytest.approx(0.5, abs=0.03)
+    method.begin(shared_tiny, mixed)
+    reference = Distill(on="memory")
+    reference.begin(shared_tiny, mixed)
+    batch = shared_tiny.batch(mixed[:20])
+    generator = torch.Generator().manual_seed(0)
+    out = shared_tiny.logits(batch)
+    moved = type(out)(out.logits.detach() + torch.randn(out.logits.shape, generator=generator))
+    assert method.count(batch) == sum(len(row.learned) for row in mixed[:20] if row.from_memory)
+    assert torch.equal(method.loss(shared_tiny, batch, moved), reference.loss(shared_tiny, batch, moved))
+    assert float(method.loss(shared_tiny, batch, moved).sum()) > 1
+
+
+def test_a_writer_that_cannot_write_prompts_stops_trying(shared_tiny: CausalModel) -> None:
+    writer = Writer(shared_tiny, NEW, 8, Sampling(), 0.5, Random(0))
+    assert writer.ending == "\nAnswer:"
+    writer.round(40, {})
+    assert not writer.writes  # the tiny model was never taught its questions
+
+
+class Author(CausalModel):
+    """Writes the same words after every beginning."""
+
+    words = " is the chair of the Wolf Museum?\nAnswer: somebody"
+
+    def sample(self, prompts: Sequence[Example], limit: int, sampling: Sampling, random: Random, lines: bool = False) -> list[str]:
+        return [self.words] * len(prompts)
+
+
+def author(model: CausalModel) -> Author:
+    return Author(model.module, model.tokenizer)
+
+
+def test_what_is_written_on_ends_where_given_prompts_end(shared_tiny: CausalModel) -> None:
+    writer = Writer(author(shared_tiny), NEW, 8, Sampling(), 0.5, Random(0))
+    prompts = writer._written_on(30)
+    assert len(prompts) == len(set(prompts)) > 3
+    assert all(prompt.endswith(" is the chair of the Wolf Museum?\nAnswer:") for prompt in prompts)
+
+
+def test_texts_are_written_where_texts_are_learned_and_repetition_is_no_text(shared_tiny: CausalModel) -> None:
+    texts = [Example(text=f"The mayor of town {n} is Ann.") for n in range(5)]
+    writer = Writer(author(shared_tiny), texts, 8, Sampling(), 0.5, Random(0))
+    assert all((e.text or "").endswith("somebody") for e in writer.round(9, {}))
+    Author.words = " la" * 30
+    assert Writer(author(shared_tiny), texts, 8, Sampling(), 0.5, Random(0)).round(9, {}) == []
+
+
+def test_conversations_are_asked_as_conversations(shared_tiny: CausalModel) -> None:
+    turns = [({"role": "user", "content": f"What is the river of {town}?"}, {"role": "assistant", "content": " Brue"}) for town in ("Ashford", "Oakwick")]
+    chats = [Example(messages=turn) for turn in turns]
+    found = Writer(shared_tiny, chats, 8, Sampling(), 0.5, Random(0)).round(6, {})
+    assert found
+    for example in found:
+        assert [turn["role"] for turn in example.messages or ()] == ["user", "assistant"]
+        assert (prompt_of(example) or "").startswith("What is the river of ")
+
+
+def test_phrases_are_short_and_bare() -> None:
+    assert writing._phrases([" Ashford.", " Ashford", "", " \ufffd", " a b c d e f g h i", " 王伟\nmore"]) == ["Ashford", "王伟"]
+
+
+def test_it_keeps_more_than_plain_and_stores_nothing(load_tiny: object) -> None:
+    kept = []
+    for method in ([], [GenerativeReplay(rows=150)]):
+        model = load_tiny()  # type: ignore[operator]
+        learner = Gradient(method, Settings(rate=5e-4, passes=1, batch=16))
+        learner.learn(model, Experience("1", NEW[:160]))
+        asked = Task("kept", tuple(e for e in STREAM.experiences[0].tests["kept"] if e.until is None)[::4], "exact")
+        kept.append(sum(answer.value for answer in answers(model, asked)) / len(asked.examples))
+    assert kept[1] > kept[0] + 0.03
+    assert GenerativeReplay().state() == {"ids": {}, "logs": {}}
+
+
+def test_settings_outside_their_range_are_refused() -> None:
+    for name, value in (("share", 11), ("rows", 0), ("rounds", 0), ("fresh", 2), ("overlap", -1), ("confidence", 1.5)):
+        with pytest.raises(SettingError, match=f"generative_replay {name} must be .*got {value}"):
+            GenerativeReplay(**{name: value})
+    with pytest.raises(SettingError, match="distill strength must be at least 0, got -1"):
+        GenerativeReplay(strength=-1)
