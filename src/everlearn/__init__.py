@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from everlearn.methods.der import DER as DER
     from everlearn.methods.distill import Distill as Distill
     from everlearn.methods.ewc import EWC as EWC
+    from everlearn.methods.finch import Finch as Finch
     from everlearn.methods.fisher_mask import FisherMask as FisherMask
     from everlearn.methods.generative_replay import GenerativeReplay as GenerativeReplay
     from everlearn.methods.l2 import L2 as L2
@@ -64,6 +65,10 @@ if TYPE_CHECKING:
     from everlearn.methods.packnet import PackNet as PackNet
     from everlearn.methods.replay import Replay as Replay
     from everlearn.methods.reptile import Reptile as Reptile
+    from everlearn.methods.schedules import WSD as WSD
+    from everlearn.methods.schedules import Autoregressive as Autoregressive
+    from everlearn.methods.schedules import RSqrt as RSqrt
+    from everlearn.methods.schedules import Rewarm as Rewarm
     from everlearn.methods.si import SI as SI
     from everlearn.models.language import CausalModel as CausalModel
     from everlearn.models.language import LanguageModel as LanguageModel
@@ -95,6 +100,7 @@ _HOMES = {
     "Almanac": "streams.almanac",
     "Anchor": "evaluate.divergence",
     "Answer": "evaluate.scores",
+    "Autoregressive": "methods.schedules",
     "Batch": "types",
     "CausalModel": "models.language",
     "DER": "methods.der",
@@ -105,6 +111,7 @@ _HOMES = {
     "EverlearnError": "errors",
     "Example": "types",
     "Experience": "types",
+    "Finch": "methods.finch",
     "FisherMask": "methods.fisher_mask",
     "ForModel": "data_check.check",
     "GenerativeReplay": "methods.generative_replay",
@@ -132,9 +139,11 @@ _HOMES = {
     "OnPolicyReplay": "methods.on_policy_replay",
     "Out": "types",
     "PackNet": "methods.packnet",
+    "RSqrt": "methods.schedules",
     "Replay": "methods.replay",
     "Reptile": "methods.reptile",
     "Results": "results",
+    "Rewarm": "methods.schedules",
     "Row": "types",
     "Run": "results",
     "SI": "methods.si",
@@ -148,6 +157,7 @@ _HOMES = {
     "Supervised": "learn.objectives",
     "Task": "evaluate.tasks",
     "TrainedModel": "models.weights",
+    "WSD": "methods.schedules",
     "almanac_stream": "streams.almanac",
     "check_data": "data_check.check",
     "compare": "comparison",

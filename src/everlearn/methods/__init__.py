@@ -8,6 +8,7 @@ from everlearn.methods.base import Method
 from everlearn.methods.der import DER
 from everlearn.methods.distill import Distill
 from everlearn.methods.ewc import EWC
+from everlearn.methods.finch import Finch
 from everlearn.methods.fisher_mask import FisherMask
 from everlearn.methods.generative_replay import GenerativeReplay
 from everlearn.methods.l2 import L2
@@ -23,13 +24,16 @@ from everlearn.methods.on_policy_replay import OnPolicyReplay
 from everlearn.methods.packnet import PackNet
 from everlearn.methods.replay import Replay
 from everlearn.methods.reptile import Reptile
+from everlearn.methods.schedules import WSD, Autoregressive, RSqrt, Rewarm
 from everlearn.methods.si import SI
 
 BY_NAME: dict[str, type[Method]] = {
     "agem": AGEM,
+    "autoregressive": Autoregressive,
     "der": DER,
     "distill": Distill,
     "ewc": EWC,
+    "finch": Finch,
     "fisher_mask": FisherMask,
     "generative_replay": GenerativeReplay,
     "l2": L2,
@@ -45,7 +49,10 @@ BY_NAME: dict[str, type[Method]] = {
     "packnet": PackNet,
     "replay": Replay,
     "reptile": Reptile,
+    "rewarm": Rewarm,
+    "rsqrt": RSqrt,
     "si": SI,
+    "wsd": WSD,
 }
 
 

@@ -24,7 +24,8 @@ State = dict[str, object]
 class Step:
     """Where the loop is.
 
-    number: 1 to `total`; 0 when a past the model already knows is shown to `end`.   rate: this step's learning rate.
+    number: 1 to `total`; 0 when a past the model already knows is shown to `end`.   rate: this step's learning rate; where it depends on the
+    step's own loss, `gradients` may lower it.
     rows: this step's rows; in `end`, the experience's new rows, once each.   before: the trained parameters before the optimizer
     moved them, kept only if a method has `wants_before`.   gradient(rows): the objective's mean gradient by name, `.grad` untouched.
     """
