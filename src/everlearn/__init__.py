@@ -67,8 +67,8 @@ if TYPE_CHECKING:
     from everlearn.methods.reptile import Reptile as Reptile
     from everlearn.methods.schedules import WSD as WSD
     from everlearn.methods.schedules import Autoregressive as Autoregressive
-    from everlearn.methods.schedules import RSqrt as RSqrt
     from everlearn.methods.schedules import Rewarm as Rewarm
+    from everlearn.methods.schedules import RSqrt as RSqrt
     from everlearn.methods.si import SI as SI
     from everlearn.models.language import CausalModel as CausalModel
     from everlearn.models.language import LanguageModel as LanguageModel

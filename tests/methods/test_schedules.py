@@ -14,6 +14,8 @@ from everlearn.types import Out
 
 EXAMPLES = tuple(Example(prompt=f"Question: What is {n} plus 2?\nAnswer:", completion=f" {n + 2}") for n in range(8))
 
+HARD = tuple(Example(prompt=e.prompt, completion=" many years ago") for e in EXAMPLES)
+
 
 def course(method: Method, total: int) -> list[float]:
     return [method.rate(Step(number, total, 1.0, [], lambda rows: {})) for number in range(1, total + 1)]
@@ -124,11 +126,17 @@ def test_finch_learns_its_reference_from_the_past_and_slows_what_is_hard(tiny: C
     learner.learn(tiny, Experience("1", EXAMPLES))
     assert watch.seen == [1e-3] * 6  # nothing is known yet
     assert method.reference == pytest.approx(method.losses[-1])
-    hard = tuple(Example(prompt=e.prompt, completion=" many years ago") for e in EXAMPLES)
-    learner.learn(tiny, Experience("2", hard))
-    later = watch.seen[6:]
-    assert later[0] < 0.5e-3
-    assert later[-1] > later[0]
+    learner.learn(tiny, Experience("2", HARD))
+    assert watch.seen[6] == pytest.approx(0.05e-3)  # the first experience was known by heart, so this one is learned at the floor
+
+
+def test_finch_speeds_up_as_the_loss_falls_to_a_given_reference(tiny: CausalModel) -> None:
+    method, watch = Finch(floor=0.05, reference=0.5), Watch()
+    Gradient([method, watch], Settings(rate=1e-3, passes=30, batch=8)).learn(tiny, Experience("1", HARD))
+    assert watch.seen == pytest.approx([1e-3 * max(0.05, min(1.0, sqrt(0.5 / loss))) for loss in method.losses])
+    assert watch.seen[0] < 0.5e-3
+    assert watch.seen[-1] > 1.5 * watch.seen[0]
+    assert method.reference == 0.5
 
 
 def test_finch_knows_the_loss_of_a_given_past(tiny: CausalModel) -> None:
@@ -156,6 +164,7 @@ def test_finch_knows_the_loss_of_a_given_past(tiny: CausalModel) -> None:
         (lambda: RSqrt(cooldown=2), "rsqrt cooldown must be between 0 and 1, got 2"),
         (lambda: Autoregressive(floor=2), "autoregressive floor must be between 0 and 1, got 2"),
         (lambda: Finch(floor=2), "finch floor must be between 0 and 1, got 2"),
+        (lambda: Finch(reference=0), "finch reference must be at least 1e-09, got 0"),
         (lambda: Finch(smooth=1), "finch smooth must be between 0 and 0.9999, got 1"),
     ],
 )

@@ -24,7 +24,7 @@ from everlearn.methods.on_policy_replay import OnPolicyReplay
 from everlearn.methods.packnet import PackNet
 from everlearn.methods.replay import Replay
 from everlearn.methods.reptile import Reptile
-from everlearn.methods.schedules import WSD, Autoregressive, RSqrt, Rewarm
+from everlearn.methods.schedules import WSD, Autoregressive, Rewarm, RSqrt
 from everlearn.methods.si import SI
 
 BY_NAME: dict[str, type[Method]] = {

@@ -29,6 +29,8 @@ class Finch(Method):
     past known the first experience is plain.
 
     floor: the least factor, in [0, 1]; 1 is exactly plain training.   smooth: weight of the past steps' mean loss, in [0, 1); 0 takes each step's own.
+    reference: nats a token from which on the rate falls, > 0; None for the past's, which is near 0 where the past was learned by heart, so that
+    every step is taken at the floor.
 
     >>> Finch(floor=0.2).floor
     0.2
@@ -41,11 +43,12 @@ class Finch(Method):
     stores = "the losses of an experience's steps"
     cost = "the loss once more, under 1 % of a step"
 
-    def __init__(self, floor: float = 0.1, smooth: float = 0.0) -> None:
+    def __init__(self, floor: float = 0.1, smooth: float = 0.0, reference: float | None = None) -> None:
         at_least("finch floor", floor, 0, 1)
         at_least("finch smooth", smooth, 0, 0.9999)
-        self.floor, self.smooth = floor, smooth
-        self.reference: float | None = None
+        at_least("finch reference", 1.0 if reference is None else reference, 1e-9)
+        self.floor, self.smooth, self.fixed = floor, smooth, reference is not None
+        self.reference = reference
         self.losses: list[float] = []
         self.mean: float | None = None
         self._sum: Tensor | None = None
@@ -76,6 +79,8 @@ class Finch(Method):
         return max(self.floor, min(1.0, sqrt(self.reference / max(self.mean, 1e-12))))
 
     def end(self, model: TrainedModel, step: Step, random: Random) -> None:
+        if self.fixed:
+            return
         if step.number:
             self.reference = median(self.losses[-(len(self.losses) // 10 or 1) :])
         elif step.rows:
