@@ -8,7 +8,7 @@ from typing import Any
 from everlearn.conditions import Setup
 from everlearn.config import Recipe
 from everlearn.evaluate.divergence import Divergence
-from everlearn.evaluate.matrix import Matrix
+from everlearn.evaluate.matrix import Matrix, mean
 from everlearn.evaluate.scores import Answer, corpus_measures, right
 from everlearn.evaluate.tasks import Task, cell
 from everlearn.learn.base import LearnLog
@@ -70,6 +70,7 @@ class Finished:
             tuple(tuple(score for score, _ in row) for row in cells),
             tuple(t.learned for t in tasks),
             tuple(t.score for t in tasks),
+            self._lasting() if any(e.until is not None for t in tasks for e in t.examples) else (),
         )
         return Run(
             self.recipe.label,
@@ -88,6 +89,12 @@ class Finished:
             divergence=self._moved(),
             probes={name: [row.get(name) for row in seen.probed] for name in (seen.probed[0] if seen.probed else {})},
         )
+
+    def _lasting(self) -> tuple[tuple[float | None, ...], ...]:
+        """The matrix over the test rows that still count after the last experience."""
+        last = len(self.seen.answers) - 1
+        stays = {t.name: [place for place, e in enumerate(t.examples) if e.until is None or e.until > last] for t in self.setup.tasks}
+        return tuple(tuple(mean(row[name][place].value for place in places) if row else None for name, places in stays.items()) for row in self.seen.answers)
 
     def _told(self, metrics: dict[str, float | None]) -> dict[str, float | None]:
         """Of joint, which is measured at the end alone, only what the last row says."""

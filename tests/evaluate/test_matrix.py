@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from everlearn import DataError, Matrix
@@ -74,3 +75,23 @@ def test_a_ragged_row_is_refused() -> None:
 def test_learned_beyond_the_stream_is_refused() -> None:
     with pytest.raises(DataError, match=r"learned=\(3,\)"):
         Matrix(("a",), ("1",), ((0,), (1,)), (3,), ("exact",))
+
+
+def test_an_answer_that_expired_is_not_forgotten() -> None:
+    """Two rows of task a, both right when learned; one expires at experience 2, the other is wrong from the start: nothing counted was lost."""
+    rows, lasting = ((0.0, 0.0), (0.5, 0.0), (0.0, 1.0)), ((0.0, 0.0), (0.0, 0.0), (0.0, 1.0))
+    found = Matrix(("a", "b"), ("1", "2"), rows, (1, 2), ("exact", "exact"), lasting).metrics()
+    assert (found["forgetting"], found["forgetting_from_learned"], found["backward_transfer"]) == (0, 0, 0)
+    assert (found["learning_accuracy"], found["average_accuracy"]) == (0.75, 0.5)
+    assert Matrix.from_json(Matrix(("a", "b"), ("1", "2"), rows, (1, 2), ("exact", "exact"), lasting).to_json()).lasting == lasting  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="`lasting` needs as many rows as the matrix, 3, or none, got 2"):
+        Matrix(("a", "b"), ("1", "2"), rows, (1, 2), ("exact", "exact"), lasting[:2])
+
+
+def test_the_bootstrap_knows_what_expired() -> None:
+    from everlearn.evaluate.intervals import Sample, resampled
+
+    values = np.array([[0, 0], [1, 0], [np.nan, 0]], dtype=float).repeat(20, 1)
+    found = resampled(Sample({"a": values}, {"a": 1}), ["a"])
+    assert (found["forgetting"] == 0).all()
+    assert found["learning_accuracy"].mean() == pytest.approx(0.5, abs=0.03)

@@ -39,9 +39,11 @@ def resampled(sample: Sample, tasks: Sequence[str], seed: int = 0, draws: int = 
     above the truth, in a draw once more than in the sample, and the interval would slide off its number.
     """
     learned = [sample.learned[task] for task in tasks]
-    whole = np.stack([means(np.ones((1, sample.values[task].shape[1])), sample.values[task])[0] for task in tasks], axis=1)  # (T + 1, J)
-    rows = np.stack([means(counts(task, sample.values[task].shape[1], seed, draws), sample.values[task]) for task in tasks], axis=2)  # (draws, T + 1, J)
-    found = dict(metrics_of(rows, learned, peaks_of(whole, learned)))
+    drawn = {task: counts(task, sample.values[task].shape[1], seed, draws) for task in tasks}
+    stays = {task: np.where(np.isnan(sample.values[task][-1]), np.nan, sample.values[task]) for task in tasks}  # what still counts at the end
+    whole = np.stack([means(np.ones((1, stays[task].shape[1])), stays[task])[0] for task in tasks], axis=1)  # (T + 1, J)
+    rows, lasting = (np.stack([means(drawn[task], of[task]) for task in tasks], axis=2) for of in (sample.values, stays))  # (draws, T + 1, J)
+    found = dict(metrics_of(rows, learned, peaks_of(whole, learned), lasting))
     for metric, by_task in sample.shares.items():
         parts = [(counts(task, len(values), seed, draws), values) for task, values in by_task.items()]
         total = sum((drawn @ np.nan_to_num(values) for drawn, values in parts), np.zeros(draws))

@@ -66,6 +66,7 @@ class MatrixRecord(_Record):
     rows: tuple[tuple[Cell, ...], ...]
     learned: tuple[int, ...]
     kinds: tuple[str, ...]
+    lasting: tuple[tuple[Cell, ...], ...] = ()
 
 
 class RunRecord(_Record):
@@ -91,7 +92,7 @@ class RunRecord(_Record):
 
     @property
     def scores(self) -> Matrix:
-        return Matrix(self.matrix.tasks, self.matrix.experiences, self.matrix.rows, self.matrix.learned, self.matrix.kinds)
+        return Matrix(self.matrix.tasks, self.matrix.experiences, self.matrix.rows, self.matrix.learned, self.matrix.kinds, self.matrix.lasting)
 
 
 class ResultsRecord(_Record):

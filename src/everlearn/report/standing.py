@@ -77,10 +77,13 @@ def averaged(runs: Sequence[RunRecord]) -> Matrix:
     """The cell-by-cell mean of runs in one order, tasks as in the first."""
     first = runs[0].scores
     columns = [[run.matrix.tasks.index(task) for task in first.tasks] for run in runs]
-    rows = tuple(
-        tuple(mean(run.matrix.rows[i][at[j]] for run, at in zip(runs, columns, strict=True)) for j in range(len(first.tasks))) for i in range(len(first.rows))
-    )
-    return Matrix(first.tasks, first.experiences, rows, first.learned, first.kinds)
+
+    def cells(matrices: Sequence[Sequence[Sequence[Cell]]]) -> tuple[tuple[Cell, ...], ...]:
+        places = range(len(first.tasks))
+        return tuple(tuple(mean(m[i][at[j]] for m, at in zip(matrices, columns, strict=True)) for j in places) for i in range(len(matrices[0])))
+
+    rows, lasting = (cells(part) for part in ([run.matrix.rows for run in runs], [run.matrix.lasting for run in runs]))
+    return Matrix(first.tasks, first.experiences, rows, first.learned, first.kinds, lasting)
 
 
 def just_learned(method: Method, kind: str) -> Cell:
@@ -107,7 +110,7 @@ def falls(method: Method, kind: str) -> list[Fall]:
     matrix = averaged(next(iter(method.orders.values())))
     found = []
     for j, at in enumerate(matrix.learned):
-        since = [row[j] for row in matrix.rows[at:] if row[j] is not None]
+        since = [row[j] for row in (matrix.lasting or matrix.rows)[at:] if row[j] is not None]
         end = matrix.rows[-1][j]
         if matrix.kinds[j] == kind and end is not None and len(since) > 1:
             found.append(Fall(matrix.tasks[j], max(value for value in since if value is not None), end))
