@@ -38,7 +38,7 @@ class MIGU(Method):
     family = "sparse updates"
     paper = "Du et al. 2024, arXiv:2406.17245"
     stores = "nothing"
-    cost = "about 5 % of a step, and one copy of the trained weights"
+    cost = "about 3 % of a step, and one copy of the trained weights"
 
     def __init__(self, share: float = 0.3) -> None:
         at_least("migu share", share, 1e-9, 1)

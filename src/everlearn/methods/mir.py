@@ -34,7 +34,7 @@ class MIR(Method):
     family = "experience replay"
     paper = "Aljundi et al. 2019, arXiv:1908.04742"
     stores = "examples, at most `rows`"
-    cost = "one more backward, two forwards over `candidates`, `share` more tokens a step"
+    cost = "about two more steps a step: one backward, two forwards over `candidates`, `share` more tokens"
 
     def __init__(self, share: float = 0.5, candidates: int = 50, rows: int | None = None) -> None:
         at_least("mir share", share, 0, 10)

@@ -30,7 +30,7 @@ class MoFO(Method):
     family = "sparse updates"
     paper = "Chen et al. 2024, arXiv:2407.20999"
     stores = "nothing"
-    cost = "about 5 % of a step, and one copy of the trained weights"
+    cost = "about a tenth of a step, and one copy of the trained weights"
 
     def __init__(self, share: float = 0.1) -> None:
         at_least("mofo share", share, 1e-9, 1)
