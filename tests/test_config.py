@@ -43,7 +43,7 @@ def test_a_recipe_is_its_parts_under_its_own_label() -> None:
         ("replay(share=abc)", "replay share: .*got 'abc'"),
         ("replay(share=2", "cannot be read"),
         ("replay(share=1+)", "cannot be read"),
-        ("replay(1, 2, 'balanced', 4)", "replay has 3 settings, got 4 values. They are share, rows, kind"),
+        ("replay(1, 2, 'balanced', 4, 5)", "replay has 4 settings, got 5 values. They are share, rows, kind, most"),
         ("ewc(strength=[i for i in x])", "is no value"),
         ("ewc(strength=-1)", "ewc strength must be at least 0, got -1"),
         ("plain(rate=1)", "plain has no settings of its own"),
