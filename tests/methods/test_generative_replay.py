@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import exp
 from random import Random
 
 import pytest
@@ -12,7 +13,7 @@ from everlearn import Almanac, CausalModel, Example, Experience, GenerativeRepla
 from everlearn.evaluate.tasks import Task, answers
 from everlearn.methods import writing
 from everlearn.methods.distill import Distill
-from everlearn.methods.writing import Writer, prompt_of
+from everlearn.methods.writing import Writer, first_chance, prompt_of
 from everlearn.models.sampling import Sampling
 from everlearn.replay.shapes import Prompts
 
@@ -43,10 +44,25 @@ def test_it_asks_what_it_was_never_given_in_the_shapes_it_was_given(written: lis
 
 
 def test_only_answers_that_the_model_is_sure_of_pass(shared_tiny: CausalModel) -> None:
-    known = [Example(prompt=e.prompt, completion=e.completion) for e in STREAM.base[:4]]
-    unknown = [Example(prompt=f"Question: Who is the {word} of 9?\nAnswer:", completion=" Nora") for word in ("tea", "flax")]
-    assert GenerativeReplay(confidence=0.9)._sure(shared_tiny, [*known, *unknown]) == known
-    assert GenerativeReplay()._sure(shared_tiny, [*known, *unknown]) == [*known, *unknown]
+    known = [e.prompt or "" for e in STREAM.base[:4]]
+    unknown = [f"Question: Who is the {word} of 9?\nAnswer:" for word in ("tea", "flax")]
+    for confidence, wanted in ((0.9, known), (0.0, [*known, *unknown])):
+        writer = Writer(shared_tiny, NEW, 12, Sampling(), 0.5, Random(0), confidence)
+        assert [e.prompt for e in writer._answered([*known, *unknown])] == wanted
+
+
+def test_a_first_token_is_as_likely_as_its_score_says(shared_tiny: CausalModel) -> None:
+    asked = [Example(prompt="Question: What is 7 plus 5?\nAnswer:", completion=""), Example(prompt="Who", completion="")]
+    said = shared_tiny.generate(asked, 1, lines=True)
+    nats = shared_tiny.score(asked, [[text] for text in said])
+    assert first_chance(shared_tiny, asked) == pytest.approx([exp(value) for (value,) in nats], rel=1e-4)
+
+
+def test_what_worked_is_tried_again_with_others_that_worked(shared_tiny: CausalModel) -> None:
+    writer = Writer(shared_tiny, NEW, 8, Sampling(), 0.5, Random(0), 0.9)
+    first, second = len(writer.round(200)), len(writer.round(200))
+    assert 0 < first < second
+    assert set(writer.fitting) <= set(writer.shapes)
 
 
 def test_rehearsed_rows_have_the_share_and_the_old_models_whole_answer(shared_tiny: CausalModel) -> None:
@@ -64,13 +80,13 @@ def test_rehearsed_rows_have_the_share_and_the_old_models_whole_answer(shared_ti
     moved = type(out)(out.logits.detach() + torch.randn(out.logits.shape, generator=generator))
     assert method.count(batch) == sum(len(row.learned) for row in mixed[:20] if row.from_memory)
     assert torch.equal(method.loss(shared_tiny, batch, moved), reference.loss(shared_tiny, batch, moved))
-    assert float(method.loss(shared_tiny, batch, moved).sum()) > 1
+    assert float(method.loss(shared_tiny, batch, moved).sum()) > 0.1
 
 
 def test_a_writer_that_cannot_write_prompts_stops_trying(shared_tiny: CausalModel) -> None:
     writer = Writer(shared_tiny, NEW, 8, Sampling(), 0.5, Random(0))
     assert writer.ending == "\nAnswer:"
-    writer.round(40, {})
+    writer.round(40)
     assert not writer.writes  # the tiny model was never taught its questions
 
 
@@ -97,15 +113,15 @@ def test_what_is_written_on_ends_where_given_prompts_end(shared_tiny: CausalMode
 def test_texts_are_written_where_texts_are_learned_and_repetition_is_no_text(shared_tiny: CausalModel) -> None:
     texts = [Example(text=f"The mayor of town {n} is Ann.") for n in range(5)]
     writer = Writer(author(shared_tiny), texts, 8, Sampling(), 0.5, Random(0))
-    assert all((e.text or "").endswith("somebody") for e in writer.round(9, {}))
+    assert all((e.text or "").endswith("somebody") for e in writer.round(9))
     Author.words = " la" * 30
-    assert Writer(author(shared_tiny), texts, 8, Sampling(), 0.5, Random(0)).round(9, {}) == []
+    assert Writer(author(shared_tiny), texts, 8, Sampling(), 0.5, Random(0)).round(9) == []
 
 
 def test_conversations_are_asked_as_conversations(shared_tiny: CausalModel) -> None:
     turns = [({"role": "user", "content": f"What is the river of {town}?"}, {"role": "assistant", "content": " Brue"}) for town in ("Ashford", "Oakwick")]
     chats = [Example(messages=turn) for turn in turns]
-    found = Writer(shared_tiny, chats, 8, Sampling(), 0.5, Random(0)).round(6, {})
+    found = Writer(shared_tiny, chats, 8, Sampling(), 0.5, Random(0)).round(6)
     assert found
     for example in found:
         assert [turn["role"] for turn in example.messages or ()] == ["user", "assistant"]

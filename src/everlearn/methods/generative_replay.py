@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil, exp
+from math import ceil
 from random import Random
 
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from everlearn.methods.base import Method, State, at_least
 from everlearn.methods.distill import Distill
 from everlearn.methods.replay import drawn, interleaved
-from everlearn.methods.writing import Writer, answer_of
+from everlearn.methods.writing import Writer
 from everlearn.models.sampling import Sampling
 from everlearn.models.weights import TrainedModel
 from everlearn.types import Batch, Example, Out, Row
@@ -87,21 +87,11 @@ class GenerativeReplay(Method):
     def written(self, model: TrainedModel, rows: Sequence[Row], most: int, random: Random) -> list[Example]:
         """At most `most` samples of what the model knows, in the forms of the given rows, none about what those are about."""
         limit = max(len(row.learned) for row in rows)
-        writer = Writer(model, [row.example for row in rows], limit, self.sampling, self.overlap, random)
+        writer = Writer(model, [row.example for row in rows], limit, self.sampling, self.overlap, random, self.confidence)
         found: dict[str, Example] = {}
         for _ in range(self.rounds):
             before, wanted = len(found), most - len(found)
-            found |= {e.id: e for e in self._sure(model, writer.round(wanted, found))}
+            found |= {e.id: e for e in writer.round(wanted)}
             if len(found) >= most or len(found) - before < self.fresh * wanted:
                 break
         return list(found.values())[:most]
-
-    def _sure(self, model: TrainedModel, samples: list[Example]) -> list[Example]:
-        """Those whose answer the model itself finds likely."""
-        asked = [e for e in samples if e.text is None]
-        if not self.confidence or not asked:
-            return samples
-        nats = model.score(asked, [[answer_of(e)] for e in asked])
-        tokens = [len(ids) for ids in model.encoder.tokens([answer_of(e) for e in asked])]
-        sure = {e.id for e, (value,), count in zip(asked, nats, tokens, strict=True) if exp(value / max(1, count)) >= self.confidence}
-        return [e for e in samples if e.text is not None or e.id in sure]

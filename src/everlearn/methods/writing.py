@@ -6,54 +6,95 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from math import exp
 from random import Random
 
+import torch
+
+from everlearn.models.batch import by_length
 from everlearn.models.sampling import Sampling
-from everlearn.models.weights import TrainedModel
-from everlearn.replay.shapes import Prompts, crossed, words
-from everlearn.types import Example
+from everlearn.models.weights import TrainedModel, as_found
+from everlearn.replay.shapes import Prompts, Shape, crossed, words
+from everlearn.types import Example, Row
 
 CROSSED = 0.3  # of the phrases that fill a shape, the share put together from two; names nobody gave come from here
+EXPLORED = 0.3  # of the fillings, the share that tries any phrase in any shape, once some are known to work
+MOST_TOKENS = 16_384  # padded tokens in one forward pass without gradients
 LONGEST_PHRASE = 8  # words and spaces; longer answers are no names
 
 
 class Writer:
-    """Samples in the forms of the given examples: shapes filled with the model's own phrases, and prompts or texts written on from a beginning."""
+    """Samples in the forms of the given examples: shapes filled with the model's own phrases, and prompts or texts written on from a beginning.
 
-    def __init__(self, model: TrainedModel, given: Sequence[Example], limit: int, sampling: Sampling, overlap: float, random: Random) -> None:
-        self.model, self.limit, self.sampling, self.overlap, self.random = model, limit, sampling, overlap, random
+    confidence: least probability (geometric mean over the tokens) of an answer; above 0, phrases and shapes that met it are tried more often.
+    """
+
+    def __init__(
+        self, model: TrainedModel, given: Sequence[Example], limit: int, sampling: Sampling, overlap: float, random: Random, confidence: float = 0.0
+    ) -> None:
+        self.model, self.limit, self.sampling, self.random = model, limit, sampling, random
+        self.overlap, self.confidence = overlap, confidence
         self.asked = Prompts([text for e in given if (text := prompt_of(e)) is not None])
         self.texts = Prompts([e.text for e in given if e.text is not None])
         self.chat = next((e.messages for e in given if e.messages is not None), None)
         self.ending = _ending(self.asked.texts)
         self.longest = max((len(ids) for ids in model.encoder.tokens([*self.asked.texts, *self.texts.texts])), default=1)
         self.known = {*self.asked.texts, *self.texts.texts}
-        self.shapes = [shape for shape in self.asked.shapes if not self._near(shape.filled(""))]
-        self.phrases = self._said([*self.asked.texts, *(shape.filled("") for shape in self.shapes)])
+        self.shapes = [shape for shape in self.asked.shapes if self.asked.overlap(shape.filled("")) <= overlap]
+        self.phrases = dict.fromkeys(self._said([*self.asked.texts, *(shape.filled("") for shape in self.shapes)]))
+        self.worked: dict[str, list[Shape]] = {}  # phrases in whose shapes the model was sure
+        self.fitting: dict[Shape, list[str]] = {}  # the same the other way round
         self.writes = True  # until a round shows that it cannot
 
-    def round(self, wanted: int, found: dict[str, Example]) -> list[Example]:
-        """One round of up to `wanted` answered samples that are not yet `found`."""
+    def round(self, wanted: int) -> list[Example]:
+        """One round of up to `wanted` samples that no round had before, answered as surely as was asked for."""
         texts = self._texts(wanted if not self.asked.texts else wanted // 4) if self.texts.texts else []
         written = self._written_on(wanted // 4) if self.writes and self.chat is None and self.ending else []
         self.writes = self.writes and len(written) * 10 >= wanted // 4
-        filled = self._filled(wanted - len(texts) - len(written)) if self.asked.texts else []
-        answers = self.model.generate([self._example(prompt, "") for prompt in [*written, *filled]], self.limit) if written or filled else []
-        samples = [self._example(prompt, answer) for prompt, answer in zip([*written, *filled], answers, strict=True) if answer.strip()]
-        self.phrases += [phrase for phrase in _phrases(answers) if phrase not in set(self.phrases)]
-        return [e for e in (*samples, *(Example(text=text) for text in texts)) if e.id not in found]
+        filled = self._filled(wanted - len(texts) - len(written)) if self.asked.texts else {}
+        samples = self._answered([*written, *filled])
+        for example in samples:
+            if (source := filled.get(prompt_of(example) or "")) is not None:
+                self.worked.setdefault(source[1], []).append(source[0])
+                self.fitting.setdefault(source[0], []).append(source[1])
+        self.phrases |= dict.fromkeys(_phrases([answer_of(e) for e in samples]))
+        return [*samples, *(Example(text=text) for text in texts)]
 
-    def _filled(self, wanted: int) -> list[str]:
-        """Shapes with one of the model's phrases, or one put together from two, in their hole."""
-        prompts: list[str] = []
+    def _answered(self, prompts: list[str]) -> list[Example]:
+        """Each prompt with the model's answer, where it has one and is sure; first asked for its first token alone, which is cheap."""
+        asked = [self._example(prompt, "") for prompt in prompts]
+        asked = [e for e, chance in zip(asked, first_chance(self.model, asked), strict=True) if chance >= self.confidence] if self.confidence else asked
+        answers = self.model.generate(asked, self.limit) if asked else []
+        samples = [answered(e, answer) for e, answer in zip(asked, answers, strict=True) if answer.strip()]
+        if not self.confidence or not samples:
+            return samples
+        nats = self.model.score(samples, [[answer_of(e)] for e in samples])
+        tokens = [len(ids) for ids in self.model.encoder.tokens([answer_of(e) for e in samples])]
+        return [e for e, (value,), count in zip(samples, nats, tokens, strict=True) if exp(value / count) >= self.confidence]
+
+    def _filled(self, wanted: int) -> dict[str, tuple[Shape, str]]:
+        """Shapes with a phrase in their hole, by the prompt that makes."""
+        prompts: dict[str, tuple[Shape, str]] = {}
         if not self.shapes or not self.phrases:
             return prompts
-        for shape in self.random.choices(self.shapes, [shape.weight for shape in self.shapes], k=3 * wanted):
-            phrase = self.random.choice(self.phrases)
-            if self.random.random() < CROSSED:
-                phrase = crossed(phrase, self.random.choice(self.phrases), self.random)
-            prompts += self._fresh(shape.filled(phrase), self.asked) if len(prompts) < wanted else []
+        phrases, weights = list(self.phrases), [shape.weight for shape in self.shapes]
+        for shape in self.random.choices(self.shapes, weights, k=3 * wanted):
+            chosen = self._chosen(shape, phrases)
+            if len(prompts) < wanted:
+                prompts |= dict.fromkeys(self._fresh(chosen[0].filled(chosen[1]), self.asked), chosen)
         return prompts
+
+    def _chosen(self, shape: Shape, phrases: Sequence[str]) -> tuple[Shape, str]:
+        """Any phrase, one that worked elsewhere, or one that worked in a shape which shares a phrase with a shape that worked."""
+        chance = self.random.random()
+        if not self.confidence or not self.worked or chance < EXPLORED:
+            phrase = self.random.choice(phrases)
+            return shape, crossed(phrase, self.random.choice(phrases), self.random) if self.random.random() < CROSSED else phrase
+        if chance < (1 + EXPLORED) / 2:
+            return shape, self.random.choice(list(self.worked))
+        shape = self.random.choice(list(self.fitting))
+        kin = self.random.choice(self.worked[self.random.choice(self.fitting[shape])])
+        return shape, self.random.choice(self.fitting[kin])
 
     def _written_on(self, wanted: int) -> list[str]:
         """Prompts that the model wrote from nothing, or from the beginning of a given one, up to the ending that given ones have."""
@@ -82,9 +123,6 @@ class Writer:
         self.known.add(text)
         return [text]
 
-    def _near(self, text: str) -> bool:
-        return self.asked.overlap(text) > self.overlap
-
     def _said(self, prompts: Sequence[str]) -> list[str]:
         """What the model says to these, as phrases that can fill a hole."""
         if not prompts:
@@ -97,6 +135,17 @@ class Writer:
             return Example(prompt=prompt, completion=answer)
         before = tuple(turn for turn in self.chat if turn["role"] == "system")
         return Example(messages=(*before, {"role": "user", "content": prompt}, {"role": "assistant", "content": answer}))
+
+
+def first_chance(model: TrainedModel, prompts: Sequence[Example]) -> list[float]:
+    """The probability of the likeliest first token of each answer, in one forward pass."""
+    rows = [Row(e, (*tokens, model.encoder.end), (len(tokens),)) for e, tokens in zip(prompts, model.encoder.prompts(prompts), strict=True)]
+    chances: dict[int, float] = {}
+    with as_found(model.module), torch.inference_mode():
+        for part in by_length(rows, MOST_TOKENS, MOST_TOKENS // 4):
+            found = model.logits(model.batch(part)).logits.float().softmax(1).max(1).values.tolist()
+            chances |= {id(row): chance for row, chance in zip(part, found, strict=True)}
+    return [chances[id(row)] for row in rows]
 
 
 def prompt_of(example: Example) -> str | None:
