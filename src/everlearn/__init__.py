@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from everlearn.learn.settings import Settings as Settings
     from everlearn.methods import register as register
     from everlearn.methods.agem import AGEM as AGEM
+    from everlearn.methods.average import Average as Average
     from everlearn.methods.base import Method as Method
     from everlearn.methods.base import Step as Step
     from everlearn.methods.der import DER as DER
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from everlearn.methods.la_maml import LaMAML as LaMAML
     from everlearn.methods.magnitude_mask import MagnitudeMask as MagnitudeMask
     from everlearn.methods.mas import MAS as MAS
+    from everlearn.methods.merge import Merge as Merge
     from everlearn.methods.migu import MIGU as MIGU
     from everlearn.methods.mir import MIR as MIR
     from everlearn.methods.mofo import MoFO as MoFO
@@ -101,6 +103,7 @@ _HOMES = {
     "Anchor": "evaluate.divergence",
     "Answer": "evaluate.scores",
     "Autoregressive": "methods.schedules",
+    "Average": "methods.average",
     "Batch": "types",
     "CausalModel": "models.language",
     "DER": "methods.der",
@@ -130,6 +133,7 @@ _HOMES = {
     "MIR": "methods.mir",
     "MagnitudeMask": "methods.magnitude_mask",
     "Matrix": "evaluate.matrix",
+    "Merge": "methods.merge",
     "Method": "methods.base",
     "MissingExtra": "errors",
     "MoFO": "methods.mofo",

@@ -114,7 +114,7 @@ def fit(
         if checkpoint is not None:
             checkpoint(step, partial(_state, model, optimizer, plan, so_far, perf_counter() - started))
     ending = perf_counter()
-    for place, m in enumerate(methods):
+    for place, m in sorted(enumerate(methods), key=lambda placed: not placed[1].moves_at_end):
         m.end(model, replace(step, rows=plan.new), _random(key, place, m, "end"))
     now = perf_counter()
     rehearsed = plan.rehearsed | so_far.drawn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from everlearn.errors import SettingError
 from everlearn.methods.agem import AGEM
+from everlearn.methods.average import Average
 from everlearn.methods.base import Method
 from everlearn.methods.der import DER
 from everlearn.methods.distill import Distill
@@ -16,6 +17,7 @@ from everlearn.methods.l2_sp import L2SP
 from everlearn.methods.la_maml import LaMAML
 from everlearn.methods.magnitude_mask import MagnitudeMask
 from everlearn.methods.mas import MAS
+from everlearn.methods.merge import Merge
 from everlearn.methods.migu import MIGU
 from everlearn.methods.mir import MIR
 from everlearn.methods.mofo import MoFO
@@ -30,6 +32,7 @@ from everlearn.methods.si import SI
 BY_NAME: dict[str, type[Method]] = {
     "agem": AGEM,
     "autoregressive": Autoregressive,
+    "average": Average,
     "der": DER,
     "distill": Distill,
     "ewc": EWC,
@@ -41,6 +44,7 @@ BY_NAME: dict[str, type[Method]] = {
     "la_maml": LaMAML,
     "magnitude_mask": MagnitudeMask,
     "mas": MAS,
+    "merge": Merge,
     "migu": MIGU,
     "mir": MIR,
     "mofo": MoFO,
