@@ -28,12 +28,14 @@ class Merge(Method):
 
     wise: old + alpha (new - old), Wortsman et al. 2022, arXiv:2109.01903. alpha None: the best of 1, 0.75, 0.5 and 0.25, by the sum of the mean
     losses on new rows held out of learning and on remembered ones.   The others merge task vectors, what experiences added to the first
-    weights theta_0: theta_0 + alpha * merged (alpha None: 1).   ties: the largest `share` of each, a sign elected by sum, the mean of what has it; Yadav et al. 2023,
-    arXiv:2306.01708.   dare: a random `share` of each divided by it, their mean; Yu et al. 2023, arXiv:2311.03099.   magmax: the entry of largest
-    size, in one vector however many experiences; Marczak et al. 2024, arXiv:2407.06322.   Differs: each experience is learned from the merged weights.
+    weights theta_0: theta_0 + alpha * merged (alpha None: 1).   ties: the largest `share` of each, a sign elected by sum, the mean of what has
+    it; Yadav et al. 2023, arXiv:2306.01708.   dare: a random `share` of each divided by it, their mean; Yu et al. 2023, arXiv:2311.03099.
+    magmax: the entry of largest size, in one vector however many experiences; Marczak et al. 2024, arXiv:2407.06322.
+    Differs: each experience is learned from the merged weights.
 
-    alpha: how far to go, in [0, 1], for task vectors in [0, 10]; wise with 1 is exactly plain training.   share: in (0, 1].   vectors: newest task vectors kept, >= 1.
-    held: share of the new rows that are not learned but judged on, in [0, 0.5]; 0 judges on learned ones.   rows: most judged on, of each, >= 1.
+    alpha: how far to go, in [0, 1], for task vectors in [0, 10]; wise with 1 is exactly plain training.   share: in (0, 1].
+    vectors: newest task vectors kept, >= 1.   held: share of the new rows that are not learned but judged on, in [0, 0.5]; 0 judges on learned
+    ones.   rows: most judged on, of each, >= 1.
 
     >>> Merge(kind="wise", alpha=0.5).alpha
     0.5
