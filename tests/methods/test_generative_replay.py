@@ -33,13 +33,14 @@ def test_the_model_answers_what_it_wrote(shared_tiny: CausalModel, written: list
 
 
 def test_nothing_is_written_about_what_is_new(written: list[Example]) -> None:
-    given = Prompts([e.prompt or "" for e in NEW])
-    assert max(given.overlap(e.prompt or "") for e in written) <= 0.5
+    given = Prompts((e.prompt or "", e.completion or "") for e in NEW)
+    assert max(given.overlap(e.prompt or "") for e in written) <= 0.75
+    assert given.overlap("Could you say who the chair of the Island Office is?") == 1  # a phrasing nobody taught, of a changed fact
     assert not {e.prompt for e in written} & {e.prompt for e in NEW}
 
 
 def test_it_asks_what_it_was_never_given_in_the_shapes_it_was_given(written: list[Example]) -> None:
-    shapes = {(shape.before, shape.after) for shape in Prompts([e.prompt or "" for e in NEW]).shapes}
+    shapes = {(shape.before, shape.after) for shape in Prompts((e.prompt or "", e.completion or "") for e in NEW).shapes}
     assert all(any((e.prompt or "").startswith(a) and (e.prompt or "").endswith(b) for a, b in shapes) for e in written)
 
 
@@ -47,7 +48,7 @@ def test_only_answers_that_the_model_is_sure_of_pass(shared_tiny: CausalModel) -
     known = [e.prompt or "" for e in STREAM.base[:4]]
     unknown = [f"Question: Who is the {word} of 9?\nAnswer:" for word in ("tea", "flax")]
     for confidence, wanted in ((0.9, known), (0.0, [*known, *unknown])):
-        writer = Writer(shared_tiny, NEW, 12, Sampling(), 0.5, Random(0), confidence)
+        writer = Writer(shared_tiny, NEW, 12, Sampling(), 0.75, Random(0), confidence)
         assert [e.prompt for e in writer._answered([*known, *unknown])] == wanted
 
 
@@ -59,7 +60,7 @@ def test_a_first_token_is_as_likely_as_its_score_says(shared_tiny: CausalModel) 
 
 
 def test_what_worked_is_tried_again_with_others_that_worked(shared_tiny: CausalModel) -> None:
-    writer = Writer(shared_tiny, NEW, 8, Sampling(), 0.5, Random(0), 0.9)
+    writer = Writer(shared_tiny, NEW, 8, Sampling(), 0.75, Random(0), 0.9)
     first, second = len(writer.round(200)), len(writer.round(200))
     assert 0 < first < second
     assert set(writer.fitting) <= set(writer.shapes)
@@ -84,7 +85,7 @@ def test_rehearsed_rows_have_the_share_and_the_old_models_whole_answer(shared_ti
 
 
 def test_a_writer_that_cannot_write_prompts_stops_trying(shared_tiny: CausalModel) -> None:
-    writer = Writer(shared_tiny, NEW, 8, Sampling(), 0.5, Random(0))
+    writer = Writer(shared_tiny, NEW, 8, Sampling(), 0.75, Random(0))
     assert writer.ending == "\nAnswer:"
     writer.round(40)
     assert not writer.writes  # the tiny model was never taught its questions
@@ -104,7 +105,7 @@ def author(model: CausalModel) -> Author:
 
 
 def test_what_is_written_on_ends_where_given_prompts_end(shared_tiny: CausalModel) -> None:
-    writer = Writer(author(shared_tiny), NEW, 8, Sampling(), 0.5, Random(0))
+    writer = Writer(author(shared_tiny), NEW, 8, Sampling(), 0.75, Random(0))
     prompts = writer._written_on(30)
     assert len(prompts) == len(set(prompts)) > 3
     assert all(prompt.endswith(" is the chair of the Wolf Museum?\nAnswer:") for prompt in prompts)
@@ -112,16 +113,16 @@ def test_what_is_written_on_ends_where_given_prompts_end(shared_tiny: CausalMode
 
 def test_texts_are_written_where_texts_are_learned_and_repetition_is_no_text(shared_tiny: CausalModel) -> None:
     texts = [Example(text=f"The mayor of town {n} is Ann.") for n in range(5)]
-    writer = Writer(author(shared_tiny), texts, 8, Sampling(), 0.5, Random(0))
+    writer = Writer(author(shared_tiny), texts, 8, Sampling(), 0.75, Random(0))
     assert all((e.text or "").endswith("somebody") for e in writer.round(9))
     Author.words = " la" * 30
-    assert Writer(author(shared_tiny), texts, 8, Sampling(), 0.5, Random(0)).round(9) == []
+    assert Writer(author(shared_tiny), texts, 8, Sampling(), 0.75, Random(0)).round(9) == []
 
 
 def test_conversations_are_asked_as_conversations(shared_tiny: CausalModel) -> None:
     turns = [({"role": "user", "content": f"What is the river of {town}?"}, {"role": "assistant", "content": " Brue"}) for town in ("Ashford", "Oakwick")]
     chats = [Example(messages=turn) for turn in turns]
-    found = Writer(shared_tiny, chats, 8, Sampling(), 0.5, Random(0)).round(6)
+    found = Writer(shared_tiny, chats, 8, Sampling(), 0.75, Random(0)).round(6)
     assert found
     for example in found:
         assert [turn["role"] for turn in example.messages or ()] == ["user", "assistant"]

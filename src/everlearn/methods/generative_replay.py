@@ -45,7 +45,7 @@ class GenerativeReplay(Method):
         temperature: float = 1.0,
         rounds: int = 4,
         fresh: float = 0.1,
-        overlap: float = 0.5,
+        overlap: float = 0.75,
         confidence: float = 0.0,
         strength: float = 1.0,
         k: int = 32,

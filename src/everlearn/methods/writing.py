@@ -34,8 +34,8 @@ class Writer:
     ) -> None:
         self.model, self.limit, self.sampling, self.random = model, limit, sampling, random
         self.overlap, self.confidence = overlap, confidence
-        self.asked = Prompts([text for e in given if (text := prompt_of(e)) is not None])
-        self.texts = Prompts([e.text for e in given if e.text is not None])
+        self.asked = Prompts((text, answer_of(e)) for e in given if (text := prompt_of(e)) is not None)
+        self.texts = Prompts((e.text, "") for e in given if e.text is not None)
         self.chat = next((e.messages for e in given if e.messages is not None), None)
         self.ending = _ending(self.asked.texts)
         self.longest = max((len(ids) for ids in model.encoder.tokens([*self.asked.texts, *self.texts.texts])), default=1)

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import sqrt
 from random import Random
 
 # One ideograph, kana or hangul syllable is a word of its own: those languages put no spaces between words.
@@ -23,7 +24,7 @@ def words(text: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A prompt around one hole.   weight: shapes of rare words weigh more, so that each kind of question gets about equal room."""
+    """A prompt around one hole.   weight: the square root of how many given prompts have this shape, so that a rare kind of question gets its room too."""
 
     before: str
     after: str
@@ -34,39 +35,62 @@ class Shape:
 
 
 class Prompts:
-    """Given prompts: which of their words are rare (what they are about), and the shapes left when a run of those is taken out.
+    """Given prompts and their answers: which words are rare (names, mostly), the shapes left when a run of those is taken out, and what they ask.
 
     rare: a word is rare that is in at most this share of the prompts, or in one of them.
 
-    >>> given = Prompts(["Who is the mayor of Ashford?", "Who is the mayor of Oakwick?", "Who is the mayor of Penbury?"], rare=0.1)
+    >>> towns = ("Ashford", "Oakwick", "Penbury")
+    >>> given = Prompts([(f"Who is the mayor of {town}?", f"Ann {town}") for town in towns], rare=0.1)
     >>> sorted(given.rare), given.shapes[0].filled("Wolfgate")
     (['Ashford', 'Oakwick', 'Penbury'], 'Who is the mayor of Wolfgate?')
     >>> given.overlap("Do you like Ashford?"), given.overlap("Do you like Wolfgate?")
     (1.0, 0.0)
     """
 
-    def __init__(self, prompts: Iterable[str], rare: float = 0.05) -> None:
-        self.texts = list(dict.fromkeys(prompts))
+    def __init__(self, given: Iterable[tuple[str, str]], rare: float = 0.1) -> None:
+        pairs = list(dict.fromkeys(given))
+        self.texts = list(dict.fromkeys(text for text, _ in pairs))
         self.counts = Counter(word for text in self.texts for word in set(words(text)))
         self.rare = frozenset(word for word, count in self.counts.items() if word.isalnum() and count <= max(1.0, rare * len(self.texts)))
-        self.subjects = list(dict.fromkeys(found for text in self.texts if (found := frozenset(words(text)) & self.rare)))
-        shapes = {(s.before, s.after): s for text in self.texts for s in self._opened(text)}
-        self.shapes = list(shapes.values())
+        self.questions = self._questions(pairs)
+        shapes = Counter(shape for text in self.texts for shape in self._opened(text))
+        self.shapes = [Shape(before, after, sqrt(count)) for (before, after), count in shapes.items()]
 
     def overlap(self, text: str) -> float:
-        """The largest share of any given prompt's rare words that this text has, 0 to 1."""
-        here = self.rare.intersection(words(text))
-        return max((len(subject & here) / len(subject) for subject in self.subjects), default=0.0) if here else 0.0
+        """The largest share of any given question's words (name and relation, in whatever phrasing) that this text has, 0 to 1."""
+        here = set(words(text))
+        asked = {question for question in self.questions.values() if not question.isdisjoint(here)}
+        return max((len(question & here) / len(question) for question in asked), default=0.0)
+
+    def _questions(self, pairs: Sequence[tuple[str, str]]) -> dict[str, frozenset[str]]:
+        """By text, what it asks: the words that it shares with all other phrasings (same answer, a rare word in common), without those most prompts have.
+
+        Of a question with one phrasing the rare words alone.
+        """
+        said: dict[tuple[str, str], list[frozenset[str]]] = {}
+        for text, answer in pairs:
+            here = frozenset(words(text))
+            for word in sorted(here & self.rare):
+                said.setdefault((word, answer.strip(" .。")), []).append(here)
+        usual = frozenset(word for word, count in self.counts.items() if not word.isalnum() or 2 * count > len(self.texts))
+        found = {}
+        for text, answer in pairs:
+            rare = self.rare.intersection(words(text))
+            phrasings = max((said[word, answer.strip(" .。")] for word in sorted(rare)), key=len, default=[])
+            shared = frozenset.intersection(*phrasings) - usual if len(phrasings) > 1 else rare
+            found[text] = shared if shared & rare else rare
+        return found
 
     def leads(self) -> list[str]:
         """Each prompt up to its first rare word."""
         return list(dict.fromkeys("".join(text for text, hole in _before_hole(self._pieces(given)) if not hole) for given in self.texts))
 
     def _pieces(self, text: str) -> list[tuple[str, bool]]:
-        """The text in runs of rare words (with the spaces between them) and single other words."""
+        """The text in runs of rare words of its question (with the spaces between them) and single other words."""
         pieces: list[tuple[str, bool]] = []
+        holes = self.rare & self.questions[text]
         for word in words(text):
-            rare = word in self.rare
+            rare = word in holes
             if rare and pieces and pieces[-1][1]:
                 pieces[-1] = (pieces[-1][0] + word, True)
             elif rare and len(pieces) > 1 and pieces[-1][0] == " " and pieces[-2][1]:
@@ -75,14 +99,11 @@ class Prompts:
                 pieces.append((word, rare))
         return pieces
 
-    def _opened(self, text: str) -> list[Shape]:
-        """One shape a run of rare words."""
-        pieces, found = self._pieces(text), []
-        for place, (_, hole) in enumerate(pieces):
-            if hole:
-                before, after = "".join(piece for piece, _ in pieces[:place]), "".join(piece for piece, _ in pieces[place + 1 :])
-                found.append(Shape(before, after, 1 / min((self.counts[word] for word in words(before + after)), default=1)))
-        return found
+    def _opened(self, text: str) -> list[tuple[str, str]]:
+        """What stands before and after each run of rare words."""
+        pieces = self._pieces(text)
+        places = [place for place, (_, hole) in enumerate(pieces) if hole]
+        return [("".join(piece for piece, _ in pieces[:place]), "".join(piece for piece, _ in pieces[place + 1 :])) for place in places]
 
 
 def _before_hole(pieces: Sequence[tuple[str, bool]]) -> Sequence[tuple[str, bool]]:
