@@ -32,7 +32,7 @@ class SI(Method):
     family = "regularisation"
     paper = "Zenke et al. 2017, arXiv:1703.04200"
     stores = "three copies of the trained weights"
-    cost = "two copies of the trained weights a step"
+    cost = "under 10 % of a step"
 
     def __init__(self, strength: float = 1.0, damping: float = 1e-3) -> None:
         at_least("si strength", strength, 0)
