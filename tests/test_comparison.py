@@ -13,6 +13,7 @@ import pytest
 from everlearn import (
     Almanac,
     DataError,
+    Diverged,
     Example,
     Experience,
     Method,
@@ -371,3 +372,21 @@ def test_the_questions_beside_the_answers_are_those_that_were_asked(tmp_path: Pa
 def test_seconds_between_savings_are_not_negative() -> None:
     with pytest.raises(SettingError, match="save_every must be at least 0, got -3"):
         compare([small("a")], save_every=-3)
+
+
+def test_a_method_that_breaks_the_model_does_not_end_the_comparison(tmp_path: Path) -> None:
+    settings, wild = Settings(rate=1e-3, passes=2), "plain+settings(rate=1e38)"
+    with pytest.warns(UserWarning, match=r"rate=1e38\) with seed 0 has no result: .*rate"):
+        results = compare([small("a")], methods=f"{wild},plain", out=tmp_path, settings=settings)
+    assert [run.method for run in results.runs] == ["plain"]
+    assert [run["method"] for run in json.loads((tmp_path / "results.json").read_text())["runs"]] == ["plain"]
+    with pytest.warns(UserWarning, match="has no result"), pytest.raises(Diverged):
+        compare([small("a")], methods=wild, settings=settings)
+
+
+def test_a_second_process_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    from everlearn.records import one_writer
+
+    with one_writer(tmp_path), pytest.raises(StateError, match="another comparison is writing here .out="):
+        compare([small("a")], methods="plain", out=tmp_path)
+    assert compare([small("a")], methods="frozen", out=tmp_path).runs

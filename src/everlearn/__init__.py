@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from everlearn.data_check.check import ForModel as ForModel
     from everlearn.data_check.check import check_data as check_data
     from everlearn.errors import DataError as DataError
+    from everlearn.errors import Diverged as Diverged
     from everlearn.errors import EverlearnError as EverlearnError
     from everlearn.errors import MissingExtra as MissingExtra
     from everlearn.errors import ModelError as ModelError
@@ -109,6 +110,7 @@ _HOMES = {
     "DER": "methods.der",
     "DataError": "errors",
     "Distill": "methods.distill",
+    "Diverged": "errors",
     "Divergence": "evaluate.divergence",
     "EWC": "methods.ewc",
     "EverlearnError": "errors",

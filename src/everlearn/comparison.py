@@ -13,13 +13,13 @@ from typing import Literal
 from everlearn.conditions import Setup, fingerprint, identity, reordered
 from everlearn.config import Recipe, parse_methods
 from everlearn.course import Course, Progress, Watch
-from everlearn.errors import DataError, SettingError
+from everlearn.errors import DataError, Diverged, ModelError, SettingError
 from everlearn.evaluate.scores import right
 from everlearn.evaluate.tasks import Task, tasks_of
 from everlearn.evaluate.texts import anchor_texts
 from everlearn.learn.settings import Settings
 from everlearn.models.load import Dtype, Lora
-from everlearn.records import QUESTIONS, AnswerRecord, answers_path, write_lines
+from everlearn.records import QUESTIONS, AnswerRecord, answers_path, one_writer, write_lines
 from everlearn.results import Results, Run
 from everlearn.standing import Draws, drawn, prints, stand, still_true
 from everlearn.streams.almanac import almanac_stream
@@ -57,7 +57,8 @@ def compare(
     anchor: text on which the distance from the starting model is measured: a file, "everlearn" for our passages, or "auto" for what the stream's
     base holds and no experience answers differently (ours, where there is no base); None for no such measure.
     probes: also ask the skill and safety probes, before and after.   save_every: seconds between savings inside an experience.
-    Raises DataError, SettingError or ModelError before anything is learned.
+    A run whose model breaks (a loss that is no number) is left out with a warning, and raised where no other is left. Raises DataError, SettingError
+    or ModelError before anything is learned, and StateError while another process writes to `out`.
     """
     recipes, only = parse_methods(methods), "valid" if valid else "tests"
     if seeds < 1:
@@ -70,14 +71,26 @@ def compare(
     whole = Setup(given, tasks, str(model), settings or Settings(), lora, dtype, device, identity(given, tasks, str(model)), 0, texts, probes)
     folder = None if out is None else _folder(out, stream)
     wanted = [_Wanted(setup, recipe, seed) for setup in reordered(whole, orders, only) for seed in range(seeds) for recipe in recipes]
-    results = _described(whole, wanted, folder)
-    done: dict[int, tuple[Run, Draws]] = {}
+    with one_writer(folder):
+        return _run_all(whole, wanted, folder, progress, watch, save_every)
+
+
+def _run_all(whole: Setup, wanted: Sequence[_Wanted], folder: Path | None, progress: Progress | None, watch: Watch | None, save_every: float) -> Results:
+    """Every wanted run; one whose model breaks is told of in a warning and left out, unless none is left."""
+    results, done, broken = _described(whole, wanted, folder), dict[int, tuple[Run, Draws]](), list[ModelError]()
     ready = [] if folder is None else [number for number, one in enumerate(wanted) if one.path(folder).exists()]
     for number in [*ready, *(number for number in range(len(wanted)) if number not in ready)]:  # so that no table on disk ever loses what is done
-        run, record = _finished(wanted[number], _within(progress, len(done), len(wanted)), watch, folder, save_every)
+        try:
+            run, record = _finished(wanted[number], _within(progress, len(done), len(wanted)), watch, folder, save_every)
+        except Diverged as problem:
+            broken.append(problem)
+            warnings.warn(f"{wanted[number].recipe.label} with seed {wanted[number].seed} has no result: {problem}", stacklevel=3)
+            continue
         done[number] = run, {} if record is None else drawn(run, record)
         if len(done) >= len(ready):
             _put(results, [done[place] for place in sorted(done)], whole, folder)
+    if broken and not done:
+        raise broken[0]
     return results
 
 

@@ -12,7 +12,7 @@ from time import perf_counter
 
 from everlearn.conditions import Setup, Start
 from everlearn.config import Recipe
-from everlearn.errors import ModelError, StateError
+from everlearn.errors import Diverged, StateError
 from everlearn.evaluate.cost import PeakMemory, state_bytes
 from everlearn.evaluate.divergence import Anchor, Divergence
 from everlearn.evaluate.probes import probe, shares
@@ -136,10 +136,10 @@ class Course:
         return Start(given, seconds, moved, shares(probe(model)) if asked else {})
 
     def _sound(self, given: dict[str, list[Answer]], moved: Divergence | None) -> None:
-        """Raise ModelError for a model whose numbers are none any more: a step that breaks it may be the last, after which no loss is taken."""
+        """Raise Diverged for a model whose numbers are none any more: a step that breaks it may be the last, after which no loss is taken."""
         broken = [task for task, of in given.items() if not all(isfinite(answer.value) for answer in of)]
         if broken or (moved is not None and not isfinite(moved.kl + moved.nats_per_byte)):
-            raise ModelError(
+            raise Diverged(
                 f"learning diverged: the model gives no numbers any more (method={self.recipe.label!r}, seed={self.seed!r},"
                 f" {'task' if broken else 'text'}={broken[0] if broken else 'anchor'!r}). Lower the rate or a strength."
             )

@@ -4,6 +4,7 @@ EverlearnError
 ├── DataError (ValueError)          a file, line or example that cannot be used
 ├── SettingError (ValueError)       a setting outside its range, an unknown name
 ├── ModelError (ValueError)         a model or tokenizer that cannot do what is asked
+│   └── Diverged                    learning broke the model
 ├── StateError (ValueError)         saved state that does not belong here
 └── MissingExtra (ImportError)      a library that is installed as an extra
 """
@@ -28,6 +29,10 @@ class SettingError(EverlearnError, ValueError):
 
 class ModelError(EverlearnError, ValueError):
     """A model or tokenizer that cannot do what is asked."""
+
+
+class Diverged(ModelError):
+    """A model that learning broke: its loss or its answers are no numbers any more."""
 
 
 class StateError(EverlearnError, ValueError):

@@ -6,10 +6,16 @@ import gzip
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from everlearn.errors import StateError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
 
 QUESTIONS = "questions.jsonl.gz"
 # Numbers by metric, by task, one an example; None where it does not count.
@@ -56,6 +62,27 @@ class AnswerRecord:
 def answers_path(run: Path) -> Path:
     """Where the answers of the run in this JSON file are."""
     return run.with_name(run.name.removesuffix(".json") + ".answers.jsonl.gz")
+
+
+@contextmanager
+def one_writer(folder: Path | None) -> Iterator[None]:
+    """Only one process at a time writes to this results folder; StateError in the second. The lock dies with its process."""
+    if folder is None or fcntl is None:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ".lock"
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                raise BlockingIOError("its holder took it away meanwhile")
+        except OSError as problem:
+            raise StateError(f"another comparison is writing here (out={str(folder)!r}). Wait for it, or name another folder.") from problem
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def write_lines(path: Path, lines: Iterable[Mapping[str, object]]) -> None:

@@ -8,7 +8,7 @@ from random import Random
 
 import torch
 
-from everlearn.errors import DataError, ModelError, StateError
+from everlearn.errors import DataError, Diverged, StateError
 from everlearn.learn.base import LearnLog
 from everlearn.learn.fit import Checkpoint, fit, objective_gradient
 from everlearn.learn.objectives import Objective, Supervised
@@ -61,7 +61,7 @@ class Gradient:
             raise StateError(f"the saved state is inside another experience than this one (experience={experience.name!r}). Give the one it was saved in.")
         log = fit(model, rows, self.objective, self.methods, optimizer, self.settings, f"{self.seed}/{self.learned}", inside, self._around(checkpoint))
         if not isfinite(log.loss):
-            raise ModelError(
+            raise Diverged(
                 f"learning diverged: the loss is {log.loss} (experience={experience.name!r}, rate={self.settings.rate!r}). Lower the rate or a strength."
             )
         self.learned += 1
