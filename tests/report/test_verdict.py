@@ -143,3 +143,22 @@ def test_no_share_of_a_gap_that_may_be_chance(make: Make) -> None:
     nearly = [[38, 0, 0, 0], [None] * 4, [None] * 4, [13, 10, 20, 40]]
     found = of(make(right={"plain": PLAIN, "replay": GOOD, "joint": nearly}))
     assert "closes" not in said(found, "Bounds")
+
+
+def with_chance(saved: dict[str, Any], *levels: float) -> None:
+    for task, level in zip(saved["tasks"], levels, strict=True):
+        task["chance"] = level
+
+
+def test_chance_stands_beside_the_score_and_a_score_that_does_not_clear_it_is_told(make: Make) -> None:
+    low = edited(make("low", right={"plain": PLAIN, "replay": GOOD}), lambda saved: with_chance(saved, 0.2, 0.1, 0.1, 0.1))
+    assert of(low).figures[0] == ("known at the end", "93.8 %", "plain 51.2 %, chance 12.5 %")
+    assert said(of(low), "Chance") == "Always giving each task's commonest right answer would score 12.5 %."
+    high = of(edited(make("high", right={"plain": PLAIN, "replay": GOOD}), lambda saved: with_chance(saved, 0.9, 0.9, 1.0, 0.9)))
+    assert high.headline == "replay is clearly above plain, but not above chance"  # 90.8 to 96.8, chance 92.5
+    assert "The interval of replay does not clear that" in said(high, "Chance")
+    assert "In second the commonest answer is always right (chance 100 %), so this task says nothing" in said(high, "Chance")
+
+
+def test_without_every_chance_level_nothing_is_said_of_chance(make: Make) -> None:
+    assert "Chance" not in dict(of(make(right={"plain": PLAIN, "replay": GOOD})).sentences)

@@ -106,7 +106,8 @@ class SectionView:
         ids = task_ids_told(self.section.task_ids)
         questions = sum(task.examples or 0 for task in self.section.tasks)
         asked = f" {counted(questions, 'test question')}." if questions else ""
-        return f"Scores: {self.section.main_kind}.{asked} {ids}"
+        chance = "" if self.section.chance is None else f" Chance, the mean of all tasks: {shown(self.section.chance)}."
+        return f"Scores: {self.section.main_kind}.{asked}{chance} {ids}"
 
     @property
     def intervals(self) -> list[tables.Span]:

@@ -129,6 +129,17 @@ class Section:
         shape = self.first.matrix
         return told or tuple(TaskRecord(name=n, score=k, learned=at) for n, k, at in zip(shape.tasks, shape.kinds, shape.learned, strict=True))
 
+    @cached_property
+    def chance(self) -> Cell:
+        """The mean chance level behind the score at the end; None unless every task of the main kind of score has one."""
+        levels = [task.chance for task in self.tasks if task.score == self.main_kind]
+        return None if None in levels else mean(levels)
+
+    @property
+    def saying_nothing(self) -> list[str]:
+        """Tasks in which the commonest answer is always right."""
+        return [task.name for task in self.tasks if task.chance is not None and task.chance > 0.9995]
+
     @property
     def experiences(self) -> tuple[ExperienceRecord, ...]:
         told = next((batch.results.experiences for batch in self.batches if batch.results.experiences), ())

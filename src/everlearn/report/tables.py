@@ -51,7 +51,7 @@ class Heat:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A number with its interval, drawn on a scale: all places in percent of the track's width.   zero: where 0 is marked, None for nowhere."""
+    """A number with its interval, drawn on a scale: all places in percent of the track's width.   zero: where 0 or chance is marked, None for nowhere."""
 
     label: str
     text: str
@@ -123,12 +123,13 @@ def heats(section: Section, method: Method) -> list[Heat]:
 
 
 def interval_spans(section: Section) -> list[Span]:
-    """Each method's score at the end with its interval, on a scale from 0 to 100 %."""
+    """Each method's score at the end with its interval, on a scale from 0 to 100 % on which chance is marked."""
     found = []
     for line in summary(section):
         value, ends = line.method.metric(QUALITY), line.method.interval(QUALITY)
         if value is not None and ends is not None:
-            found.append(Span(line.method.label, shown(value), between(ends), 100 * ends[0], 100 * ends[1], 100 * value, None, line.role))
+            zero = None if section.chance is None else 100 * section.chance
+            found.append(Span(line.method.label, shown(value), between(ends), 100 * ends[0], 100 * ends[1], 100 * value, zero, line.role))
     return found
 
 

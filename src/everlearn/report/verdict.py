@@ -30,13 +30,14 @@ def verdict(section: Section) -> Verdict:
     best, plain = ranked[0], section.baseline
     said = [
         ("Result", _result(section, best, plain)),
+        ("Chance", _chance(section, best)),
         ("How sure", _sure(section, best, ranked)),
         ("What it learns", _learned(section, best, plain)),
         ("What even it loses", _lost(section, best, ranked)),
         ("What it costs", _cost(section, best, plain, ranked)),
         ("Bounds", _bounds(section, best)),
     ]
-    return Verdict(_headline(section, best, ranked), _figures(best, plain), tuple((about, text) for about, text in said if text))
+    return Verdict(_headline(section, best, ranked), _figures(section, best, plain), tuple((about, text) for about, text in said if text))
 
 
 def _headline(section: Section, best: Method, ranked: list[Method]) -> str:
@@ -53,7 +54,7 @@ def _headline(section: Section, best: Method, ranked: list[Method]) -> str:
     if found is None or found.apart is None:
         return f"{best.label} knows most at the end, as far as one can say without intervals"
     if found.apart and found.mean > 0:
-        return f"Use {best.label}"
+        return f"Use {best.label}" if clears_chance(section, best) is not False else f"{best.label} is clearly above plain, but not above chance"
     if found.mean <= 0:
         return f"{best.label} has the highest score, but is not ahead of plain where both ran alike"
     return f"{best.label} is ahead of plain, but not beyond chance"
@@ -71,6 +72,24 @@ def _result(section: Section, best: Method, plain: Method | None) -> str:
     if len(section.kinds) > 1:
         text += f" This is judged by the tasks scored by {section.main_kind}; {listed(list(section.kinds[1:]))} have tables of their own."
     return text
+
+
+def clears_chance(section: Section, method: Method) -> bool | None:
+    """Whether the whole interval of the score at the end lies above chance; None where either is not known."""
+    ends = method.interval(QUALITY)
+    return None if section.chance is None or ends is None else ends[0] > section.chance
+
+
+def _chance(section: Section, best: Method) -> str:
+    """What a score is worth: the same answer to every question of a task reaches chance."""
+    if section.chance is None:
+        return ""
+    said = [f"Always giving each task's commonest right answer would score {shown(section.chance)}."]
+    if clears_chance(section, best) is False:
+        said.append(f"The interval of {best.label} does not clear that: its score is not clearly above chance.")
+    for name in section.saying_nothing:
+        said.append(f"In {name} the commonest answer is always right (chance 100 %), so this task says nothing about what is known.")
+    return " ".join(said)
 
 
 def _sure(section: Section, best: Method, ranked: list[Method]) -> str:
@@ -174,10 +193,12 @@ def _bounds(section: Section, best: Method | None) -> str:
     return " ".join(said)
 
 
-def _figures(best: Method, plain: Method | None) -> tuple[tuple[str, str, str], ...]:
+def _figures(section: Section, best: Method, plain: Method | None) -> tuple[tuple[str, str, str], ...]:
     other = plain if plain is not None and plain is not best else None
     seconds, base = best.cost("learn_seconds"), None if other is None else other.cost("learn_seconds")
-    found = [("known at the end", shown(best.metric(QUALITY)), f"plain {shown(other.metric(QUALITY))}" if other else "")]
+    beside = [f"plain {shown(other.metric(QUALITY))}"] if other else []
+    beside += [f"chance {shown(section.chance)}"] if section.chance is not None else []
+    found = [("known at the end", shown(best.metric(QUALITY)), ", ".join(beside))]
     kept, lost = best.metric("kept"), best.metric("forgetting")
     if kept is not None:
         found.append(("of the unchanged kept", shown(kept), f"plain {shown(other.metric('kept'))}" if other else ""))
