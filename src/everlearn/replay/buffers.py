@@ -116,9 +116,7 @@ class Balanced:
             groups.setdefault(self.group(example), []).append(example)
         self.parts = {name: part for name, part in self.parts.items() if len(part) or name in groups} | {n: Reservoir() for n in groups if n not in self.parts}
         if self.capacity is not None and len(self.parts) > self.capacity:
-            raise SettingError(
-                f"a balanced buffer of {self.capacity} rows cannot hold {len(self.parts)} {self.groups}. Give it more, or kind='reservoir'."
-            )
+            raise SettingError(f"a balanced buffer of {self.capacity} rows cannot hold {len(self.parts)} {self.groups}. Give it more, or kind='reservoir'.")
         for name, room in self._rooms().items():
             part = self.parts[name]
             if room is not None and len(part.kept) > room:
