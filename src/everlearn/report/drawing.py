@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from everlearn.evaluate.matrix import Cell, mean
 from everlearn.report.saved import RunRecord
 from everlearn.report.sections import Method, Section
-from everlearn.report.words import NONE, minus, shown
+from everlearn.report.words import plain_number, shown
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
 DASHES = ("solid", "dash", "dashdot")
@@ -67,7 +67,7 @@ def line_figure(section: Section, title: str, about: str, curves: Mapping[int, C
     """A line a method over the stream; curves by method number, T + 1 values each. unit: a score is drawn from 0 to 100 %, a share as far as it goes."""
     ticks = _ticks(section)
     drawn = [method for method in section.methods if any(value is not None for value in curves.get(method.number, ()))]
-    data: list[JsonValue] = [_line(section, method, ticks, curves[method.number]) for method in drawn]
+    data: list[JsonValue] = [_line(section, method, ticks, curves[method.number], unit) for method in drawn]
     layout = _layout()
     layout["xaxis"] = axis("") | {"type": "category", "categoryorder": "array", "categoryarray": list(ticks), "tickangle": "auto"}
     layout["yaxis"] = axis("") | _upright(unit)
@@ -116,18 +116,19 @@ def plotly_text(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _line(section: Section, method: Method, ticks: Sequence[str], curve: Curve) -> JsonValue:
+def _line(section: Section, method: Method, ticks: Sequence[str], curve: Curve, unit: str) -> JsonValue:
     style = look(method, section.methods)
     return {
         "x": list(ticks),
         "y": list(curve),
+        "text": [_number(value, unit != "number") for value in curve],
         "mode": "lines+markers",
         "meta": method.number,
         "name": plotly_text(method.label),
         "line": {"color": style.colour, "dash": style.dash, "width": 1.5 if method.bound else 2},
         "marker": {"color": style.colour, "symbol": style.symbol, "size": 7},
         "connectgaps": False,
-        "hovertemplate": "%{x}: %{y:.3g}<extra>%{fullData.name}</extra>",
+        "hovertemplate": "%{x}: %{text}<extra>%{fullData.name}</extra>",
     }
 
 
@@ -158,6 +159,4 @@ def _ticks(section: Section) -> tuple[str, ...]:
 
 
 def _number(value: Cell, share: bool) -> str:
-    if value is None:
-        return NONE
-    return shown(value) if share else minus(f"{value:.3g}")
+    return shown(value) if share else plain_number(value)

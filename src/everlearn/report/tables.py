@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from everlearn.evaluate.matrix import Cell
 from everlearn.report.sections import QUALITY, Method, Section
 from everlearn.report.standing import Gap, averaged, gap, ranks
-from everlearn.report.words import ALMANAC, COSTS, GENERAL, NONE, TRANSFER, Column, between, counted, shown, signed
+from everlearn.report.words import ALMANAC, COSTS, GENERAL, NONE, TRANSFER, Column, between, counted, plain_number, shown, signed
 
 FIRST = (QUALITY, "forgetting", "kept")  # the differences one looks at first
 
@@ -165,7 +165,7 @@ def corpus_rows(section: Section) -> list[tuple[str, str, str, tuple[str, ...]]]
     for task, measure in named:
         at = {place: [_corpus(method, task, measure, place) for method in section.methods] for place in (0, -1)}
         before = next((value for value in at[0] if value is not None), None)
-        rows.append((task, measure, _plain_number(before), tuple(_plain_number(value) for value in at[-1])))
+        rows.append((task, measure, plain_number(before), tuple(plain_number(value) for value in at[-1])))
     return rows
 
 
@@ -274,7 +274,3 @@ def _corpus(method: Method, task: str, measure: str, place: int) -> Cell:
     found = [run.corpus[task][measure][place] for run in method.runs if run.corpus.get(task, {}).get(measure)]
     known = [value for value in found if value is not None]
     return sum(known) / len(known) if known else None
-
-
-def _plain_number(value: Cell) -> str:
-    return NONE if value is None else f"{value:.3g}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from everlearn.report.losses import SMALL, fallen, losses
 from everlearn.report.sections import BOUNDS, QUALITY, Method, Section
-from everlearn.report.standing import Gap, falls, gap, just_learned
+from everlearn.report.standing import Gap, gap, just_learned
 from everlearn.report.words import between, duration, listed, shown, size
 
 CHEAPER = 0.8  # of the best one's learning time: from a fifth less on it is worth a sentence
@@ -33,7 +34,7 @@ def verdict(section: Section) -> Verdict:
         ("Chance", _chance(section, best)),
         ("How sure", _sure(section, best, ranked)),
         ("What it learns", _learned(section, best, plain)),
-        ("What even it loses", _lost(section, best, ranked)),
+        ("What even it loses", losses(section, best, ranked)),
         ("What it costs", _cost(section, best, plain, ranked)),
         ("Bounds", _bounds(section, best)),
     ]
@@ -142,28 +143,6 @@ def _learned(section: Section, best: Method, plain: Method | None) -> str:
     return f"{text}, plain {shown(theirs)}: keeping the old {'cost' if less > 0 else 'even gained'} it {abs(less):.1f} points of learning."
 
 
-def _lost(section: Section, best: Method, ranked: list[Method]) -> str:
-    fell, forgetting = falls(best, section.main_kind), best.metric("forgetting")
-    said = []
-    if forgetting is not None:
-        how = "falls" if forgetting >= 0 else "rises"
-        said.append(f"From its best to the end a task {how} by {shown(abs(forgetting), 'points')} points on average.")
-    if fell:
-        said.append("Most of all " + listed([f"{fall.task} (from {shown(fall.best)} to {shown(fall.end)})" for fall in fell[:3]]) + ".")
-    elif forgetting is not None:
-        said.append("No task ends below its best.")
-    rehearsed, stale = best.metric("kept_never_rehearsed"), best.metric("stale")
-    if rehearsed is not None:
-        said.append(f"Of the old facts that memory never brought back it keeps {shown(rehearsed)}.")
-    if stale:
-        said.append(f"{shown(stale)} of the changed facts get the outdated answer.")
-    known = [method for method in ranked if method.metric("forgetting") is not None]
-    least = min(known, key=lambda method: method.metric("forgetting") or 0.0, default=None)
-    if least is not None and least is not best and (least.metric("forgetting") or 0.0) < (forgetting if forgetting is not None else 1.0) - 0.0005:
-        said.append(f"{least.label} loses less ({shown(least.metric('forgetting'), 'points')} points) but knows {shown(least.metric(QUALITY))} at the end.")
-    return " ".join(said)
-
-
 def _cost(section: Section, best: Method, plain: Method | None, ranked: list[Method]) -> str:
     seconds, base = best.cost("learn_seconds"), None if plain is None or plain is best else plain.cost("learn_seconds")
     said = []
@@ -203,7 +182,9 @@ def _figures(section: Section, best: Method, plain: Method | None) -> tuple[tupl
     if kept is not None:
         found.append(("of the unchanged kept", shown(kept), f"plain {shown(other.metric('kept'))}" if other else ""))
     if lost is not None:
-        found.append(("points lost on average", shown(lost, "points"), f"plain {shown(other.metric('forgetting'), 'points')}" if other else ""))
+        told = "lost on average" if lost < SMALL else "points lost on average"
+        gained = [f"tasks gained {shown(-lost, 'points')} points"] if lost <= -SMALL else []
+        found.append((told, fallen(lost), ", ".join([*gained, *([f"plain {fallen(other.metric('forgetting'))}"] if other else [])])))
     if seconds is not None:
         found.append(("of plain's learning time", f"{seconds / base:.1f}×", duration(seconds)) if base else ("learning time", duration(seconds), ""))
     return tuple(found)

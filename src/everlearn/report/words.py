@@ -63,6 +63,17 @@ def shown(value: float | None, unit: Unit = "share") -> str:
     return minus(f"{100 * value:.1f}") + (" %" if unit == "share" else "")
 
 
+def plain_number(value: float | None) -> str:
+    """A number without a unit, to three digits, never with a power of ten.
+
+    >>> plain_number(4.28e-10), plain_number(1710.2), plain_number(0.4567), plain_number(12.34), plain_number(-2500.0), plain_number(None)
+    ('0', '1,710', '0.457', '12.3', '−2,500', '–')
+    """
+    if value is None:
+        return NONE
+    return minus(f"{value:,.0f}") if abs(value) >= 1000 else minus(f"{value:.3g}") if abs(value) >= 0.0005 else "0"
+
+
 def signed(value: float) -> str:
     """A difference in points, with its sign.
 
