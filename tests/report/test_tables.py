@@ -9,7 +9,7 @@ from typing import Any
 
 from everlearn.report.figures import cost_figure, extra_figures, probe_columns, stream_figures
 from everlearn.report.sections import Section, read_sections
-from everlearn.report.tables import all_metrics, columns, corpus_rows, difference_spans, heats, interval_spans, settings_of, summary
+from everlearn.report.tables import all_metrics, columns, corpus_rows, difference_spans, heats, interval_spans, overview, settings_of, summary
 
 Make = Callable[..., Path]
 PLAIN = [[38, 0, 0, 0], [30, 40, 0, 0], [20, 22, 40, 0], [12, 10, 20, 40]]
@@ -160,3 +160,10 @@ def test_without_seconds_there_is_no_figure_of_cost(make: Make) -> None:
             run["cost"] = {}
 
     assert cost_figure(section(make, free)) is None
+
+
+def test_all_that_are_level_are_marked_alike(make: Make) -> None:
+    near = [*GOOD[:3], [37, 37, 38, 37]]
+    (found,) = read_sections([make(right={"plain": PLAIN, "replay": GOOD, "ewc(strength=1)": near})])
+    assert [(line.method.label, line.role) for line in summary(found)] == [("replay", "tied"), ("ewc(strength=1)", "tied"), ("plain", "plain")]
+    assert {label: cells[0].best for label, _, cells, _ in overview([found])} == {"replay": True, "ewc(strength=1)": True, "plain": False}

@@ -46,6 +46,12 @@ def gap(section: Section, one: Method, other: Method, metric: str = QUALITY) -> 
     return Gap(one, other, a - b, None, apart)
 
 
+def tied(section: Section) -> list[Method]:
+    """The best at the end and those that its interval does not tell apart from it, best first; the best alone where intervals are not known."""
+    ranked = [method for method in section.ranked if method.metric(QUALITY) is not None]
+    return [other for other in ranked if other is ranked[0] or ((found := gap(section, ranked[0], other)) is not None and found.apart is False)]
+
+
 def front(methods: Sequence[Method], cost: Callable[[Method], Cell], quality: Callable[[Method], Cell]) -> list[Method]:
     """Those that no other beats in cost and quality at once, the cheapest first; bounds are not asked."""
     known = [

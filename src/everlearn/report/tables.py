@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from everlearn.evaluate.matrix import Cell
 from everlearn.report.sections import QUALITY, Method, Section
-from everlearn.report.standing import Gap, averaged, gap, ranks
+from everlearn.report.standing import Gap, averaged, gap, ranks, tied
 from everlearn.report.words import ALMANAC, COSTS, GENERAL, NONE, TRANSFER, Column, between, counted, plain_number, shown, signed
 
 FIRST = (QUALITY, "forgetting", "kept")  # the differences one looks at first
@@ -28,7 +28,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A method's row.   role: "best", "bound", "plain" or ""."""
+    """A method's row.   role: "best", "tied" (for the best), "bound", "plain" or ""."""
 
     method: Method
     role: str
@@ -97,8 +97,9 @@ def _in_order(section: Section) -> tuple[Method, ...]:
 def role_of(section: Section, method: Method) -> str:
     if method.bound:
         return "bound"
-    if method is section.ranked[0] and len(section.ranked) > 1:
-        return "best"
+    level = tied(section)
+    if method in level and len(section.ranked) > 1:
+        return "best" if len(level) == 1 else "tied"
     return "plain" if method.plain else ""
 
 
@@ -239,7 +240,7 @@ def _overview_cell(section: Section, label: str) -> Shown:
     method = next((method for method in section.methods if method.label == label), None)
     if method is None:
         return Shown(NONE)
-    return Shown(shown(method.metric(QUALITY)), between(method.interval(QUALITY)), best=role_of(section, method) == "best")
+    return Shown(shown(method.metric(QUALITY)), between(method.interval(QUALITY)), best=role_of(section, method) in ("best", "tied"))
 
 
 def _scale(section: Section, kind: str) -> tuple[float, float]:

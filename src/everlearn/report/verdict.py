@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from everlearn.report.deciding import deciding
 from everlearn.report.losses import SMALL, fallen, losses
 from everlearn.report.sections import BOUNDS, QUALITY, Method, Section
-from everlearn.report.standing import Gap, gap, just_learned
+from everlearn.report.standing import Gap, gap, just_learned, tied
 from everlearn.report.words import between, duration, listed, shown, size
 
 CHEAPER = 0.8  # of the best one's learning time: from a fifth less on it is worth a sentence
@@ -32,6 +33,7 @@ def verdict(section: Section) -> Verdict:
     said = [
         ("Result", _result(section, best, plain)),
         ("Chance", _chance(section, best)),
+        ("What decides", deciding(section, tied(section))),
         ("How sure", _sure(section, best, ranked)),
         ("What it learns", _learned(section, best, plain)),
         ("What even it loses", losses(section, best, ranked)),
@@ -55,10 +57,17 @@ def _headline(section: Section, best: Method, ranked: list[Method]) -> str:
     if found is None or found.apart is None:
         return f"{best.label} knows most at the end, as far as one can say without intervals"
     if found.apart and found.mean > 0:
-        return f"Use {best.label}" if clears_chance(section, best) is not False else f"{best.label} is clearly above plain, but not above chance"
+        level = [method.label for method in tied(section)]
+        if clears_chance(section, best) is False:
+            return f"{listed(level[:3])} {'is' if len(level) == 1 else 'are'} clearly above plain, but not above chance"
+        return f"Use {best.label}" if len(level) == 1 else f"{_either(level)}: a tie"
     if found.mean <= 0:
         return f"{best.label} has the highest score, but is not ahead of plain where both ran alike"
     return f"{best.label} is ahead of plain, but not beyond chance"
+
+
+def _either(names: list[str]) -> str:
+    return " or ".join(names) if len(names) <= 3 else f"{names[0]}, {names[1]} or {len(names) - 2} more"
 
 
 def _result(section: Section, best: Method, plain: Method | None) -> str:
