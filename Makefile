@@ -7,8 +7,9 @@ BIN := .venv/bin
 demo: .venv/core
 	$(BIN)/everlearn demo
 
+# One process a core with one thread each: small tensors gain nothing from a second thread.
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: .venv/test
 	$(BIN)/ruff check .
