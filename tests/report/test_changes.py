@@ -21,12 +21,12 @@ def test_counts_are_those_of_the_answers(make: Make) -> None:
     plain, replay = section.methods
     lists = {changes.title: changes for changes in change_lists(section, replay, plain)}
     assert {title: changes.count for title, changes in lists.items()} == {
-        "Lost: right after it was learned, not at the end": 2,  # two of second
-        "Gained: wrong at first, right at the end": 2,  # one of old, one of first
+        "Lost: answered correctly right after teaching, wrong at the end": 2,  # two of second
+        "Gained: wrong right after teaching, right at the end": 2,  # one of old, one of first
         "Better than plain at the end": 27 + 30 + 18,
         "Worse than plain at the end": 2,  # third: 40 against 38
     }
-    first = lists["Lost: right after it was learned, not at the end"].changes[0]
+    first = lists["Lost: answered correctly right after teaching, wrong at the end"].changes[0]
     assert (first.task, first.answer, first.first.said, first.second.said, first.second.mark) == ("second", "Exe 38", "Exe 38", "Exe wrong", "wrong")
 
 

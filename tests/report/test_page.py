@@ -115,7 +115,7 @@ def test_the_page_can_be_read_without_seeing_it(page: Reader) -> None:
 
 def test_examples_show_the_question_and_both_answers(page: Reader) -> None:
     text = words(page)
-    assert "Lost: right after it was learned, not at the end 76, 20 shown" in text
+    assert "Lost: answered correctly right after teaching, wrong at the end 76, 20 shown" in text
     assert "What is the river of town 39?" in text
     assert "Exe wrong" in text
     assert "outdated" in text
@@ -237,3 +237,16 @@ def test_the_report_never_imports_pytorch(make: Make) -> None:
     code = "import sys; from everlearn.report import write_report, write_picture; write_report(sys.argv[1]); print('torch' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code, str(make())], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"
+
+
+def test_words_about_references_stand_only_where_one_ran(make: Make) -> None:
+    without = words(read(write_report(make("a", right=RIGHT, answers=False))))
+    assert "References" not in without
+    assert "joint" not in without
+    both = words(read(write_report(make("b", answers=False))))
+    assert "References: joint, trained once on everything at the same time" in both
+    assert "upper bound" not in both
+
+
+def test_every_metric_that_has_a_word_is_defined(page: Reader) -> None:
+    assert "points lost: the mean fall of a task from its best to the end" in words(page)

@@ -81,3 +81,11 @@ def test_hostile_text_runs_nothing(browser: playwright.Browser, make: Callable[.
     assert seen.wrong == []
     assert seen.page.locator("img, .plot a").count() == 0
     assert seen.page.locator("script").count() == 3
+
+
+def test_figures_are_drawn_without_scrolling_those_of_later_streams_too(browser: playwright.Browser, make: Callable[..., Path]) -> None:
+    path = write_report([make("one", right=RIGHT, answers=False), make("two", right=RIGHT, answers=False, stream="rivers")], make("three").parent / "both.html")
+    page = browser.new_page(viewport={"width": 1280, "height": 600})
+    page.goto(path.as_uri())
+    assert page.locator("#s1 .plot:has(.scatterlayer)").count() == page.locator("#s1 .plot").count() > 0
+    page.locator(".plot:not(:has(.scatterlayer))").first.wait_for(state="detached", timeout=10000)

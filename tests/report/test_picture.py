@@ -29,7 +29,7 @@ def test_the_picture_has_three_panels_a_section_and_a_bar_a_method(make: Make) -
     text = json.dumps(figure)
     assert "replay(share=1)+distill(on=memory) or replay(share=1): a tie" in text.replace("<br>", " ").replace("</b> <b>", " ")
     assert "Task ids are hidden" in text
-    assert "joint(bound)" in text.replace("  ", "").replace("<br>", "")
+    assert "joint(reference)" in text.replace("  ", "").replace("<br>", "")
 
 
 def test_hostile_names_are_text_in_the_picture_too(make: Make) -> None:

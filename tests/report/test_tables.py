@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +30,7 @@ def test_the_summary_has_the_best_first_and_bounds_last(make: Make) -> None:
     lines = summary(section(make))
     assert [(line.method.label, line.role) for line in lines] == [("replay", "best"), ("plain", "plain"), ("joint", "bound")]
     cell = lines[0].cells[0]
-    assert (cell.text, cell.beside, cell.best) == ("93.8 %", "90.8–96.8", True)
+    assert (cell.text, cell.beside, cell.best) == ("93.8 %", "90.8 to 96.8", True)
     assert not any(cell.best for cell in lines[2].cells)  # joint's 99.4 % is more, but it is a bound
 
 
@@ -56,7 +57,7 @@ def test_seeds_show_their_range(make: Make) -> None:
         more["metrics"]["average_accuracy"] = 0.8
         saved["runs"].append(more)
 
-    assert summary(section(make, again))[0].cells[0].range == "2 runs 80.0–93.8"
+    assert summary(section(make, again))[0].cells[0].range == "2 runs 80.0 to 93.8"
 
 
 def test_a_matrix_cell_says_where_the_task_was_taught(make: Make) -> None:
@@ -90,14 +91,14 @@ def test_orders_of_the_stream_are_not_averaged_cell_by_cell(make: Make) -> None:
 
 def test_differences_from_plain_are_drawn_around_zero(make: Make) -> None:
     spans = difference_spans(section(make))["At the end (more is better)"]
-    assert (spans[0].label, spans[0].text, spans[0].note) == ("replay", "+42.5", "38.5 to 46.5, beyond chance")
+    assert (spans[0].label, spans[0].text, spans[0].note) == ("replay", "+42.5", "38.5 to 46.5, clearly above plain")
     assert all(0 <= span.low <= span.at <= span.high <= 100 and span.zero == 50 for span in spans)
     assert [span.label for span in interval_spans(section(lambda **more: make("b", **more)))] == ["replay", "plain", "joint"]
 
 
 def test_intervals_over_all_runs_are_taken_before_those_of_each(make: Make) -> None:
     found = section(make, lambda saved: saved.update(intervals={"replay": {"average_accuracy": [0.5, 0.75]}}))
-    assert summary(found)[0].cells[0].beside == "50.0–75.0"
+    assert summary(found)[0].cells[0].beside == "50.0 to 75.0"
 
 
 def test_a_metric_in_which_nothing_differs_is_not_drawn(make: Make) -> None:
@@ -140,7 +141,7 @@ def test_what_was_measured_beside_the_tasks_is_drawn(make: Make) -> None:
     assert [figure.title for figure in extra_figures(section(make))] == ["Outdated answers", "Distance from the start", "Perplexity"]
     cost = cost_figure(section(lambda **more: make("b", **more)))
     assert cost is not None
-    assert [row[-1] for row in cost.rows] == ["yes", "yes", "a bound"]
+    assert [row[-1] for row in cost.rows] == ["yes", "yes", "a reference"]
 
 
 def test_probes_at_both_ends_are_a_table_and_others_a_figure(make: Make) -> None:
@@ -167,3 +168,51 @@ def test_all_that_are_level_are_marked_alike(make: Make) -> None:
     (found,) = read_sections([make(right={"plain": PLAIN, "replay": GOOD, "ewc(strength=1)": near})])
     assert [(line.method.label, line.role) for line in summary(found)] == [("replay", "tied"), ("ewc(strength=1)", "tied"), ("plain", "plain")]
     assert {label: cells[0].best for label, _, cells, _ in overview([found])} == {"replay": True, "ewc(strength=1)": True, "plain": False}
+
+
+def test_nats_per_byte_are_not_drawn_from_zero_and_long_names_are_cut_on_the_axis(make: Make) -> None:
+    def change(saved: dict[str, Any]) -> None:
+        for run in saved["runs"]:
+            run["divergence"] = {"nats_per_byte": [2.8, 3.1, 3.3, 3.5], "kl": [4.3e-10, 1.0, 1.0, 1710.2]}
+            run["matrix"]["experiences"][0] = "kitchen_and_dining"
+
+    figures = {figure.title: figure for figure in extra_figures(section(make, change))}
+    assert figures["Nats per byte"].layout["yaxis"]["rangemode"] == "normal"  # type: ignore[index,call-overload]
+    assert figures["Distance from the start"].rows[0][1:] == ("0", "1", "1", "1,710")
+    assert figures["Nats per byte"].heads[2] == "kitchen_and_…"
+
+
+def test_questions_that_no_longer_count_are_not_behind_a_score_at_the_end(make: Make) -> None:
+    folder = make(right={"plain": PLAIN})
+    lines = [json.loads(line) for line in gzip.decompress((folder / "questions.jsonl.gz").read_bytes()).splitlines()]
+    for line in lines[40:43]:  # three of the task "first"
+        line["until"] = 2
+    (folder / "questions.jsonl.gz").write_bytes(gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode()))
+    (without,) = read_sections([folder])
+    (path,) = (folder / "runs").glob("*.gz")
+    kept = path.read_bytes()
+    path.unlink()
+    assert without.asked_at_end == {"old": 40, "first": 37, "second": 40, "third": 40}
+    answers = [json.loads(line) for line in gzip.decompress(kept).splitlines()]
+    next(line for line in answers if line.get("experience") == 3 and line["task"] == "second")["values"][:4] = [None] * 4
+    path.write_bytes(gzip.compress("".join(json.dumps(line) + "\n" for line in answers).encode()))
+    (told,) = read_sections([folder])
+    assert told.asked_at_end["second"] == 36
+    assert heats(told, told.methods[0])[0].asked[2] == "36"
+
+
+def test_the_almanac_tells_just_taught_from_the_end_and_how_many_were_never_rehearsed(make: Make) -> None:
+    folder = make(right={"plain": PLAIN, "replay": GOOD})
+    saved = json.loads((folder / "results.json").read_text())
+    names = ("kept", "kept_never_rehearsed", "changed", "changed_at_end", "new", "new_at_end")
+    for run in saved["runs"]:
+        run["metrics"] |= dict.fromkeys(names, 0.5)
+        path = folder / "runs" / f"{run['name']}.answers.jsonl.gz"
+        lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
+        shares = {"shares": {"kept_never_rehearsed": {"old": [1.0, None, 0.0]}}}
+        path.write_bytes(gzip.compress(json.dumps(shares).encode() + b"\n" + b"".join(lines[1:])))
+    (folder / "results.json").write_text(json.dumps(saved))
+    (found,) = read_sections([folder])
+    cells = dict(zip((column.head for column in columns(found)), summary(found)[0].cells, strict=True))
+    assert {"changed, just taught", "changed, at the end", "new, just taught", "new, at the end"} <= set(cells)
+    assert cells["kept, never rehearsed"].range == "of 2"

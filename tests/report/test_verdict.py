@@ -29,8 +29,8 @@ def test_the_best_usable_method_is_recommended_and_bounds_never_are(make: Make) 
     found = of(make(right={"joint": JOINT, "frozen": FROZEN, "plain": PLAIN, "replay": GOOD}))
     assert found.headline == "Use replay"
     assert found.figures[0] == ("known at the end", "93.8 %", "plain 51.2 %")
-    bounds = said(found, "Bounds")
-    assert "joint (trained once on everything at the same time: an upper bound" in bounds
+    bounds = said(found, "References")
+    assert "joint (trained once on everything at the same time: it keeps all data" in bounds
     assert "reaches 99.4 %" in bounds
     assert "frozen (the untouched model" in bounds
     assert "replay closes 88 % of the gap between plain and joint" in bounds  # (93.75 - 51.25) / (99.375 - 51.25)
@@ -40,19 +40,21 @@ def test_what_even_the_best_loses_is_named(make: Make) -> None:
     found = of(make(right={"plain": PLAIN, "replay": GOOD}))
     assert said(found, "What even it loses").startswith("From its best to the end a task falls by 5.8 points on average.")
     assert "first (from 100.0 % to 92.5 %)" in said(found, "What even it loses")
-    assert said(found, "What it costs") == "Learning took 20 s, 2.0 times plain's 10 s. It keeps 120.0 kB beside the model."
+    assert said(found, "What it costs") == (
+        "Learning took 20 s, 2.0 times plain's 10 s. It keeps 120.0 kB beside the model. At most 640.0 MB of memory were in use at once (plain 640.0 MB)."
+    )
     assert "keeping the old cost it 0.8 points of learning" in said(found, "What it learns")
 
 
 def test_the_interval_of_the_paired_difference_decides(make: Make) -> None:
     found = of(make(right={"plain": PLAIN, "replay": GOOD}))
-    assert "42.5 points ahead of plain (95 % interval of the paired difference 38.5 to 46.5): beyond chance." in said(found, "How sure")
+    assert "42.5 points ahead of plain (95 % interval of the paired difference 38.5 to 46.5): clearly above it." in said(found, "How sure")
 
 
 def test_a_lead_within_its_interval_is_no_recommendation(make: Make) -> None:
     nearly = [*PLAIN[:3], [13, 10, 20, 40]]
     found = of(make(right={"plain": PLAIN, "l2": nearly}))
-    assert found.headline == "l2 is ahead of plain, but not beyond chance"
+    assert found.headline == "l2 is ahead of plain, but not clearly"
     assert "that interval holds 0" in said(found, "How sure")
 
 
@@ -92,7 +94,7 @@ def test_one_run_alone_is_compared_with_nothing(make: Make) -> None:
     assert of(make("b", right={"l2": PLAIN})).headline == "Only l2 was run: there is nothing to compare it with"
     assert of(make("c", right={"l2": PLAIN, "replay": GOOD})).headline == "replay knows most at the end"
     only = of(make("d", right={"joint": JOINT, "frozen": FROZEN}))
-    assert only.headline == "Only bounds were run"
+    assert only.headline == "Only references were run"
     assert "Run plain and a method" in said(only, "Next")
 
 
@@ -142,7 +144,7 @@ def test_what_ran_once_beside_what_ran_three_times_is_named(make: Make) -> None:
 def test_no_share_of_a_gap_that_may_be_chance(make: Make) -> None:
     nearly = [[38, 0, 0, 0], [None] * 4, [None] * 4, [13, 10, 20, 40]]
     found = of(make(right={"plain": PLAIN, "replay": GOOD, "joint": nearly}))
-    assert "closes" not in said(found, "Bounds")
+    assert "closes" not in said(found, "References")
 
 
 def with_chance(saved: dict[str, Any], *levels: float) -> None:
@@ -182,3 +184,10 @@ def test_where_one_is_ahead_nothing_has_to_decide(make: Make) -> None:
 def test_many_that_are_level_are_counted(make: Make) -> None:
     right = {"plain": PLAIN} | {name: [*GOOD[:3], [36, 37, 38, 39 - less]] for less, name in enumerate("abcd")}
     assert of(make(right=right)).headline == "a, b or 2 more: a tie"
+
+
+def test_joint_is_a_reference_with_a_paired_difference_from_the_best(make: Make) -> None:
+    text = said(of(make(right={"plain": PLAIN, "replay": GOOD, "joint": JOINT})), "References")
+    assert "replay less joint: −5.6 points (95 % interval of the paired difference " in text
+    assert "clearly below it." in text
+    assert "paired" not in said(of(make("b", right={"plain": PLAIN, "replay": GOOD, "joint": JOINT}, answers=False)), "References")

@@ -60,10 +60,10 @@ def change_lists(section: Section, method: Method, plain: Method | None) -> list
     if found is None or section.questions is None:
         return []
     learned, end = found
-    ways = ("right after it was learned", "at the end")
+    ways = ("right after teaching", "at the end")
     lists = [
-        _list(section.questions, "Lost: right after it was learned, not at the end", ways, learned, end, -1),
-        _list(section.questions, "Gained: wrong at first, right at the end", ways, learned, end, 1),
+        _list(section.questions, "Lost: answered correctly right after teaching, wrong at the end", ways, learned, end, -1),
+        _list(section.questions, "Gained: wrong right after teaching, right at the end", ways, learned, end, 1),
     ]
     other = _told(plain) if plain is not None and plain is not method else None
     if other is not None and plain is not None:

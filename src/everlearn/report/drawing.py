@@ -19,9 +19,11 @@ from everlearn.report.words import plain_number, shown
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
 DASHES = ("solid", "dash", "dashdot")
 COLOURS = 7  # @s0 to @s6, then again with another dash
+LONGEST = 13  # letters of an experience's name below an axis
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif"
 
 Curve = Sequence[Cell]
+Unit = Literal["score", "share", "number", "level"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +65,18 @@ def pooled(method: Method, curve: Callable[[RunRecord], Curve]) -> Curve:
     return [mean(found[i] for found in curves) for i in range(len(curves[0]))] if curves else []
 
 
-def line_figure(section: Section, title: str, about: str, curves: Mapping[int, Curve], unit: Literal["score", "share", "number"] = "score") -> Figure:
-    """A line a method over the stream; curves by method number, T + 1 values each. unit: a score is drawn from 0 to 100 %, a share as far as it goes."""
+def line_figure(section: Section, title: str, about: str, curves: Mapping[int, Curve], unit: Unit = "score") -> Figure:
+    """A line a method over the stream; curves by method number, T + 1 values each.
+
+    unit: a score is drawn from 0 to 100 %, a share and a number from 0, a level where it lies.
+    """
     ticks = _ticks(section)
     drawn = [method for method in section.methods if any(value is not None for value in curves.get(method.number, ()))]
     data: list[JsonValue] = [_line(section, method, ticks, curves[method.number], unit) for method in drawn]
     layout = _layout()
     layout["xaxis"] = axis("") | {"type": "category", "categoryorder": "array", "categoryarray": list(ticks), "tickangle": "auto"}
     layout["yaxis"] = axis("") | _upright(unit)
-    rows = tuple((method.label, *(_number(value, unit != "number") for value in curves[method.number])) for method in drawn)
+    rows = tuple((method.label, *(_number(value, unit in ("score", "share")) for value in curves[method.number])) for method in drawn)
     last = "; ".join(f"{row[0]} {row[-1]}" for row in rows)
     return Figure(title, about, f"{title}, a line for each method. At the end: {last}.", data, layout, ("method", *ticks), rows, tuple(m.number for m in drawn))
 
@@ -121,11 +126,11 @@ def _line(section: Section, method: Method, ticks: Sequence[str], curve: Curve, 
     return {
         "x": list(ticks),
         "y": list(curve),
-        "text": [_number(value, unit != "number") for value in curve],
+        "text": [_number(value, unit in ("score", "share")) for value in curve],
         "mode": "lines+markers",
         "meta": method.number,
         "name": plotly_text(method.label),
-        "line": {"color": style.colour, "dash": style.dash, "width": 1.5 if method.bound else 2},
+        "line": {"color": style.colour, "dash": style.dash, "width": 2},
         "marker": {"color": style.colour, "symbol": style.symbol, "size": 7},
         "connectgaps": False,
         "hovertemplate": "%{x}: %{text}<extra>%{fullData.name}</extra>",
@@ -148,12 +153,14 @@ def _layout() -> dict[str, JsonValue]:
 def _upright(unit: str) -> dict[str, JsonValue]:
     if unit == "score":
         return {"range": [-0.03, 1.03], "tickformat": ".0%"}
+    if unit == "level":
+        return {"rangemode": "normal"}
     return {"rangemode": "tozero", "tickformat": ".1~%" if unit == "share" else ""}
 
 
 def _ticks(section: Section) -> tuple[str, ...]:
     """'before', then the experiences by name; by their place where runs took them in different orders or names repeat."""
-    names = [plotly_text(name if len(name) <= 18 else name[:17] + "…") for name in section.first.matrix.experiences]
+    names = [plotly_text(name if len(name) <= LONGEST else name[: LONGEST - 1] + "…") for name in section.first.matrix.experiences]
     by_place = any(run.order for method in section.methods for run in method.runs) or len(set(names)) < len(names)
     return ("before", *([f"no. {place}" for place in range(1, len(names) + 1)] if by_place else names))
 

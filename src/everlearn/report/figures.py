@@ -44,23 +44,24 @@ def stream_figures(section: Section, kind: str) -> list[Figure]:
 
 
 def cost_figure(section: Section) -> Figure | None:
-    """Learning time against what is known at the end, with the Pareto front; bounds are drawn as lines across."""
+    """Learning time against what is known at the end, with the Pareto front; references are lines across, joint a point at its own cost too."""
     points = [(method, x, y) for method in section.methods if (x := method.cost("learn_seconds")) is not None and (y := method.metric(QUALITY)) is not None]
     usable = [place for place in points if not place[0].bound]
     if not usable:
         return None
     best = front([method for method, _, _ in usable], _seconds, _quality)
     across: list[JsonValue] = [_across(section, method, y) for method, _, y in points if method.bound]
-    times = [x for _, x, _ in usable]
+    times = [x for method, x, _ in points if not method.bound or method.bound == "joint"]
     wide = max(times) > LOGARITHMIC * max(min(times), 1e-9)
     layout = layout_of("seconds of learning", "score at the end") | {"shapes": across}
     layout["xaxis"] = axis("seconds of learning") | ({"type": "log"} if wide else {"rangemode": "tozero"})
     data: list[JsonValue] = [_front_line(best)]
     data += [_unseen(times[0], y) for method, _, y in points if method.bound]
-    data += [point(section, method, x, y, method.interval(QUALITY)) for method, x, y in usable]
+    data += [point(section, method, x, y, method.interval(QUALITY)) for method, x, y in points if not method.bound or method.bound == "joint"]
     names = listed([method.label for method in best])
     rows = tuple((m.label, shown(x, "seconds"), shown(y), between(m.interval(QUALITY)) or NONE, _place(m, best)) for m, x, y in points)
-    about = f"Up and to the left is better; dashed lines are bounds. On the Pareto front, where no other method is both cheaper and better: {names}."
+    lines = " Lines across are references." if across else ""
+    about = f"Up and to the left is better.{lines} On the Pareto front, where no other method is both cheaper and better: {names}."
     alt = f"Score at the end against seconds of learning. On the Pareto front: {names}."
     heads = ("method", "learning", "at the end", "95 % interval", "on the front")
     return Figure("Cost against quality", about, alt, data, layout, heads, rows, tuple(method.number for method, _, _ in points))
@@ -74,7 +75,7 @@ def extra_figures(section: Section) -> list[Figure]:
         found.append(line_figure(section, "Outdated answers", "Share of answers that were true before, mean over tasks; 0 is best.", stale, unit="share"))
     for name in _names(section, lambda run: run.divergence):
         title, about = SAID.get(name, (name.replace("_", " ").capitalize(), ""))
-        found.append(line_figure(section, title, about, _by_method(section, partial(_divergence, name)), unit="number"))
+        found.append(line_figure(section, title, about, _by_method(section, partial(_divergence, name)), unit="level" if name == "nats_per_byte" else "number"))
     for name, curves in _probes(section).items():
         if not _at_the_ends(curves):
             about = "A probe: share of right answers to what the stream does not teach."
@@ -141,12 +142,12 @@ def _quality(method: Method) -> Cell:
 
 
 def _place(method: Method, best: list[Method]) -> str:
-    return "a bound" if method.bound else "yes" if method in best else "no"
+    return "a reference" if method.bound else "yes" if method in best else "no"
 
 
 def _across(section: Section, method: Method, y: float) -> JsonValue:
     dash = look(method, section.methods).dash
-    return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": {"color": "@bound", "dash": dash, "width": 1.5}}
+    return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": {"color": "@bound", "dash": dash, "width": 2}}
 
 
 def _unseen(x: float, y: float) -> JsonValue:

@@ -25,16 +25,24 @@
 
   const places = [...document.querySelectorAll(".plot")];
   const drawAll = () => places.filter((place) => place.dataset.drawn).forEach(draw);
-  const first = (place) => { place.dataset.drawn = "yes"; draw(place); };
+  const first = (place) => { if (!place.dataset.drawn) { place.dataset.drawn = "yes"; draw(place); } };
 
-  // A figure is drawn when it comes near the window, so that a long page opens at once; all of them before printing.
+  // The first stream's figures are drawn at once; later ones when they come near the window or the browser has time, and all of them before printing.
   const near = new IntersectionObserver((seen) => seen.forEach((entry) => {
     if (entry.isIntersecting) { near.unobserve(entry.target); first(entry.target); }
   }), { rootMargin: "600px" });
-  places.forEach((place) => near.observe(place));
+  const later = places.filter((place) => place.dataset.section !== "s1");
+  places.filter((place) => !later.includes(place)).forEach(first);
+  later.forEach((place) => near.observe(place));
+  const idle = window.requestIdleCallback || ((call) => setTimeout(call, 50));
+  const rest = () => {
+    const place = later.find((other) => !other.dataset.drawn);
+    if (place) { near.unobserve(place); first(place); idle(rest); }
+  };
+  addEventListener("load", () => idle(rest));
 
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
-  addEventListener("beforeprint", () => { document.documentElement.classList.add("printing"); places.forEach(first); });
+  addEventListener("beforeprint", () => { document.documentElement.classList.add("printing"); places.forEach((place) => { place.dataset.drawn = "yes"; draw(place); }); });
   addEventListener("afterprint", () => { document.documentElement.classList.remove("printing"); drawAll(); });
 
   document.addEventListener("click", (event) => {

@@ -19,7 +19,7 @@ from everlearn.report.figures import cost_figure, extra_figures, probe_columns, 
 from everlearn.report.sections import BOUNDS, Method, Section, read_sections
 from everlearn.report.standing import ranks
 from everlearn.report.verdict import verdict
-from everlearn.report.words import Column, counted, shown, task_ids_told
+from everlearn.report.words import ALMANAC, ELSE, GENERAL, TRANSFER, Column, counted, shown, task_ids_told
 from everlearn.version import VERSION
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def render(sections: Sequence[Section]) -> str:
         views=views,
         overview=tables.overview(sections) if len(sections) > 1 else [],
         ranked=bool(ranks(sections)),
-        bounds=BOUNDS,
+        bounds={name: about for name, about in BOUNDS.items() if any(m.bound == name for section in sections for m in section.methods)},
         version=VERSION,
         style=_part("page.css"),
         script=_part("page.js"),
@@ -77,11 +77,12 @@ def embedded(value: JsonValue) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FigureGroup:
-    """Figures that stand side by side under one head and one legend."""
+    """Figures that stand side by side under one head and one legend.   costs: whether the table of costs stands above them."""
 
     title: str
     figures: tuple[tuple[str, Figure], ...]
     legend: tuple[Method, ...]
+    costs: bool = False
 
 
 class SectionView:
@@ -99,6 +100,14 @@ class SectionView:
     @property
     def columns(self) -> tuple[Column, ...]:
         return tables.columns(self.section)
+
+    @property
+    def cost_columns(self) -> tuple[Column, ...]:
+        return tables.cost_columns(self.section)
+
+    @property
+    def costs(self) -> list[tables.Line]:
+        return tables.costs(self.section)
 
     @property
     def caption(self) -> str:
@@ -135,6 +144,11 @@ class SectionView:
         return tables.all_metrics(self.section)
 
     @property
+    def meanings(self) -> dict[str, str]:
+        """What each metric's name means, where there is a word for it."""
+        return {column.key: column.meaning for column in (*GENERAL, *TRANSFER, *ALMANAC, *ELSE)}
+
+    @property
     def settings(self) -> list[tuple[Method, list[tuple[str, str]]]]:
         return [(method, tables.settings_of(method)) for method in self.section.methods]
 
@@ -147,14 +161,16 @@ class SectionView:
         return sorted({batch.results.created[:10] for batch in self.section.batches if batch.results.created})
 
     @property
-    def tasks(self) -> list[tuple[str, str, str, str, str, str]]:
-        """(name, kind of score, questions, taught by, chance, before the stream)."""
+    def tasks(self) -> list[tuple[str, str, str, str, str, str, str]]:
+        """(name, kind of score, questions, of which at the end, taught by, chance, before the stream)."""
         names, rows = self.section.first.matrix.experiences, self.section.first.matrix
         before = dict(zip(rows.tasks, rows.rows[0], strict=True))
-        return [
-            (t.name, t.score, "" if t.examples is None else f"{t.examples:,}", _taught(t.learned, names), shown(t.chance), shown(before.get(t.name)))
-            for t in self.section.tasks
-        ]
+        asked = {name: f"{count:,}" for name, count in self.section.asked_at_end.items()}
+        found = []
+        for t in self.section.tasks:
+            questions = "" if t.examples is None else f"{t.examples:,}"
+            found.append((t.name, t.score, questions, asked.get(t.name, ""), _taught(t.learned, names), shown(t.chance), shown(before.get(t.name))))
+        return found
 
     @property
     def without_changes(self) -> str:
@@ -188,7 +204,7 @@ class SectionView:
         if figures:
             drawn = {number for figure in figures for number in figure.methods}
             placed = tuple((f"{self.name}-{name}-{number}", figure) for number, figure in enumerate(figures))
-            yield FigureGroup(title, placed, tuple(method for method in self.section.methods if method.number in drawn))
+            yield FigureGroup(title, placed, tuple(method for method in self.section.methods if method.number in drawn), name == "cost")
 
 
 def _place(places: Sequence[str | Path], out: str | Path | None) -> Path:

@@ -171,4 +171,4 @@ def _name(method: Method) -> str:
     for part in method.label.replace("+", "+\n").split("\n"):
         lines = [*lines[:-1], lines[-1] + part] if len(lines[-1] + part) <= LONGEST else [*lines, part]
     cut = [line if len(line) <= LONGEST else line[: LONGEST - 1] + "…" for line in lines if line]
-    return "<br>".join(f"{plotly_text(line)}  " for line in cut[:2]) + ("(bound)  " if method.bound else "")
+    return "<br>".join(f"{plotly_text(line)}  " for line in cut[:2]) + ("(reference)  " if method.bound else "")

@@ -132,6 +132,12 @@ class AnswersRecord(_Record):
     old: tuple[bool, ...] = ()
 
 
+class SharesRecord(_Record):
+    """The first line of the answers: by metric and task, the value of each question, None where it is no part of the share."""
+
+    shares: dict[str, dict[str, tuple[Cell, ...]]] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """One results.json and what lies beside it.
@@ -154,6 +160,13 @@ class Batch:
         for number, line in enumerate(read_lines(path) if path is not None else [], 1):
             if "experience" in line:  # the first line is of another kind
                 yield _checked(AnswersRecord, line, f"{path}, line {number}")
+
+    def shares(self, run: RunRecord) -> dict[str, int]:
+        """By metric, how many answers its share is of; empty where answers were not kept."""
+        path = self.answers_file(run)
+        first = next(iter(read_lines(path)), {}) if path is not None else {}
+        told = _checked(SharesRecord, first, f"{path}, line 1") if "experience" not in first else SharesRecord()
+        return {metric: sum(value is not None for values in by_task.values() for value in values) for metric, by_task in told.shares.items()}
 
 
 def read_batch(place: str | Path) -> Batch:

@@ -15,7 +15,7 @@ from everlearn.report.pairs import end_draws
 from everlearn.report.saved import Batch, DifferenceRecord, ExperienceRecord, QuestionRecord, RunRecord, TaskRecord, read_batch
 
 BOUNDS = {
-    "joint": "trained once on everything at the same time: an upper bound, since it keeps all data and waits for the end",
+    "joint": "trained once on everything at the same time: it keeps all data and waits for the end",
     "frozen": "the untouched model: what is known without learning anything",
 }
 QUALITY = "average_accuracy"
@@ -74,6 +74,11 @@ class Method:
         """By seed and order, the score at the end on other draws of the questions, (draws,); empty where answers were not kept."""
         found = {(run.seed, run.order): end_draws(run, batch, run.main_kind) for run, batch in zip(self.runs, self.sources, strict=True)}
         return {key: drawn for key, drawn in found.items() if drawn is not None}
+
+    @cached_property
+    def shares(self) -> dict[str, int]:
+        """By metric, the questions behind it in the first run."""
+        return self.sources[0].shares(self.runs[0])
 
     @cached_property
     def orders(self) -> dict[int, list[RunRecord]]:
@@ -139,6 +144,19 @@ class Section:
     def saying_nothing(self) -> list[str]:
         """Tasks in which the commonest answer is always right."""
         return [task.name for task in self.tasks if task.chance is not None and task.chance > 0.9995]
+
+    @cached_property
+    def asked_at_end(self) -> dict[str, int]:
+        """By task, the questions that still count at the end: the right answer to the others has changed since."""
+        last = len(self.first.matrix.experiences)
+        found = {task.name: task.examples for task in self.tasks if task.examples is not None}
+        if self.questions is not None:
+            found |= {task: sum(q.until is None or q.until > last for q in asked) for task, asked in self.questions.items()}
+        run, batch = next(((run, batch) for m in self.methods for run, batch in zip(m.runs, m.sources, strict=True) if batch.answers_file(run)), (None, None))
+        if run is not None and batch is not None:
+            ends = (record for record in batch.answers(run) if record.experience == last)
+            found |= {record.task: sum(value is not None for value in record.values) for record in ends}
+        return found
 
     @property
     def experiences(self) -> tuple[ExperienceRecord, ...]:

@@ -1,4 +1,4 @@
-"""How methods stand to each other: differences that are beyond chance, the Pareto front, ranks over streams, and what fell."""
+"""How methods stand to each other: differences that are clear, the Pareto front, ranks over streams, and what fell."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from everlearn.report.sections import QUALITY, Method, Section
 class Gap:
     """How far `one` is ahead of `other` in a metric.
 
-    ends: of the paired 95 % interval, None where only the two intervals are known.   apart: whether it is beyond chance; None is unknown.
+    ends: of the paired 95 % interval, None where only the two intervals are known.   apart: whether the interval leaves 0 out; None is unknown.
     """
 
     one: Method

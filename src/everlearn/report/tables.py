@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from everlearn.evaluate.matrix import Cell
 from everlearn.report.sections import QUALITY, Method, Section
 from everlearn.report.standing import Gap, averaged, gap, ranks, tied
-from everlearn.report.words import ALMANAC, COSTS, GENERAL, NONE, TRANSFER, Column, between, counted, plain_number, shown, signed
+from everlearn.report.words import ALMANAC, COSTS, ELSE, GENERAL, NONE, TRANSFER, Column, between, counted, plain_number, shown, signed
 
 FIRST = (QUALITY, "forgetting", "kept")  # the differences one looks at first
 
@@ -39,14 +39,16 @@ class Line:
 class Heat:
     """A method's matrix for one kind of score and one order.
 
-    heads: (task, chance in per cent or "").   rows: (experience, cells); a cell is (number, its place on the colour scale 0 to 1 or None, when it was
-    taught relative to this row: "before", "here", "after" or "never").   scale: what the colours run between, in per cent.
+    heads: (task, chance in per cent or "").   asked: the questions of each task that count at the end, "" where that is not known.
+    rows: (experience, cells); a cell is (number, its place on the colour scale 0 to 1 or None, when it was taught relative to this row: "before",
+    "here", "after" or "never").   scale: what the colours run between, in per cent.
     """
 
     caption: str
     heads: tuple[tuple[str, str], ...]
     rows: tuple[tuple[str, tuple[tuple[str, float | None, str], ...]], ...]
     scale: tuple[str, str]
+    asked: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +68,30 @@ class Span:
 def columns(section: Section) -> tuple[Column, ...]:
     """The columns of the summary: the almanac has its own; what no run measured is left out."""
     almanac = any(method.metric("kept") is not None for method in section.methods)
-    wanted = (*GENERAL[:2], *ALMANAC, *COSTS) if almanac else (*GENERAL, *TRANSFER, *COSTS)
+    return _measured(section, (*GENERAL[:2], *ALMANAC) if almanac else (*GENERAL, *TRANSFER))
+
+
+def cost_columns(section: Section) -> tuple[Column, ...]:
+    """Time, work and memory, those that were measured."""
+    return _measured(section, COSTS)
+
+
+def costs(section: Section) -> list[Line]:
+    """What each method took, in the summary's order."""
+    asked = cost_columns(section)
+    return [Line(m, role_of(section, m), tuple(Shown(shown(value_of(section, m, c), c.unit)) for c in asked)) for m in _in_order(section)]
+
+
+def _measured(section: Section, wanted: Sequence[Column]) -> tuple[Column, ...]:
     return tuple(column for column in wanted if any(value_of(section, method, column) is not None for method in section.methods))
 
 
 def value_of(section: Section, method: Method, column: Column) -> Cell:
-    """A method's number for a column; joint learns everything at once, so it has no learning time to compare with plain's."""
+    """A method's number for a column; the frozen model learns nothing."""
     if column.key == "over_plain":
         base = None if section.baseline is None else section.baseline.cost("learn_seconds")
         mine = method.cost("learn_seconds")
-        return mine / base if base and mine is not None and not method.bound else None
+        return mine / base if base and mine is not None and method.bound != "frozen" else None
     return method.cost(column.key) if column in COSTS else method.metric(column.key)
 
 
@@ -113,13 +129,14 @@ def heats(section: Section, method: Method) -> list[Heat]:
             places = [j for j, own in enumerate(matrix.kinds) if own == kind]
             low, high = _scale(section, kind)
             heads = tuple((matrix.tasks[j], "" if chance.get(matrix.tasks[j]) is None else _tenth(chance[matrix.tasks[j]])) for j in places)
+            asked = tuple(f"{section.asked_at_end[name]:,}" if (name := matrix.tasks[j]) in section.asked_at_end else "" for j in places)
             rows = tuple(
                 (name, tuple((_number(row[j]), _within(row[j], low, high), _when(matrix.learned[j], i)) for j in places))
                 for i, (name, row) in enumerate(zip(("before", *matrix.experiences), matrix.rows, strict=True))
             )
             of = "" if len(runs) == 1 else f", mean of {len(runs)} runs"
             caption = f"{method.label}: {kind}, per cent{of}" + ("" if order == 0 else f", order {order} of the experiences")
-            found.append(Heat(caption, heads, rows, (f"{100 * low:.3g}", f"{100 * high:.3g}")))
+            found.append(Heat(caption, heads, rows, (f"{100 * low:.3g}", f"{100 * high:.3g}"), asked))
     return found
 
 
@@ -139,7 +156,7 @@ def difference_spans(section: Section) -> dict[str, list[Span]]:
     plain, found = section.baseline, dict[str, list[Span]]()
     if plain is None:
         return found
-    named = {column.key: column for column in (*GENERAL, *TRANSFER, *ALMANAC)}
+    named = {column.key: column for column in (*GENERAL, *TRANSFER, *ALMANAC, *ELSE)}
     told = dict.fromkeys(told.metric for told in section.differences if plain.label in (told.method, told.against))
     for metric in sorted(told, key=lambda metric: (metric not in FIRST, metric not in named)):
         gaps = [gap(section, method, plain, metric) for method in _in_order(section) if method is not plain]
@@ -155,7 +172,8 @@ def difference_spans(section: Section) -> dict[str, list[Span]]:
 def _difference_span(section: Section, one: Gap, ends: tuple[float, float], wide: float) -> Span:
     """0 in the middle, `wide` at both ends."""
     low, high, at = (50 + 50 * value / wide for value in (*ends, one.mean))
-    note = f"{between(ends, 'points')}, {'beyond chance' if one.apart else 'holds 0'}"
+    where = "holds 0, not told apart" if not one.apart else f"clearly {'above' if one.mean > 0 else 'below'} {one.other.label}"
+    note = f"{between(ends)}, {where}"
     return Span(one.one.label, signed(one.mean), note, low, high, at, 50.0, role_of(section, one.one))
 
 
@@ -217,23 +235,25 @@ def _flat(settings: Mapping[str, JsonValue], before: str = "") -> list[tuple[str
 
 
 def _top(section: Section, column: Column) -> float | None:
-    """The best value of a score; None where all are level, or where less cost is no merit of its own."""
+    """The best value of a score; None where all are level."""
     values = [value for method in section.ranked if (value := value_of(section, method, column)) is not None]
-    return None if column in COSTS or not column.better or len(set(values)) < 2 else max(values, key=lambda value: column.better * value)
+    return None if not column.better or len(set(values)) < 2 else max(values, key=lambda value: column.better * value)
 
 
 def _cell(section: Section, method: Method, column: Column, top: float | None) -> Shown:
     value = value_of(section, method, column)
-    if column in COSTS:
-        found = Shown(shown(value, column.unit))
-    else:
-        found = Shown(shown(value, column.unit), between(method.interval(column.key), column.unit), _range(method, column.key))
+    found = Shown(shown(value, column.unit), between(method.interval(column.key)), _range(method, column.key) or _few(method, column.key))
     return replace(found, best=top is not None and value == top and not method.bound)
 
 
 def _range(method: Method, name: str) -> str:
     ends = method.spread(name)
     return f"{counted(len(method.runs), 'run')} {between(ends)}" if ends is not None else ""
+
+
+def _few(method: Method, name: str) -> str:
+    """How many questions a share is of, where it differs from method to method."""
+    return f"of {method.shares[name]:,}" if name == "kept_never_rehearsed" and name in method.shares else ""
 
 
 def _overview_cell(section: Section, label: str) -> Shown:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 from everlearn.report.deciding import deciding
 from everlearn.report.losses import SMALL, fallen, losses
+from everlearn.report.prices import prices
 from everlearn.report.sections import BOUNDS, QUALITY, Method, Section
 from everlearn.report.standing import Gap, gap, just_learned, tied
-from everlearn.report.words import between, duration, listed, shown, size
-
-CHEAPER = 0.8  # of the best one's learning time: from a fifth less on it is worth a sentence
+from everlearn.report.words import between, duration, listed, shown, signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +25,8 @@ def verdict(section: Section) -> Verdict:
     """What the numbers of a section say. Bounds are named as bounds and never recommended."""
     ranked = [method for method in section.ranked if method.metric(QUALITY) is not None]
     if not ranked:
-        return Verdict(
-            "Only bounds were run", (), (("Bounds", _bounds(section, None) or "Nothing was measured."), ("Next", "Run plain and a method beside them."))
-        )
+        known = _references(section, None) or "Nothing was measured."
+        return Verdict("Only references were run", (), (("References", known), ("Next", "Run plain and a method beside them.")))
     best, plain = ranked[0], section.baseline
     said = [
         ("Result", _result(section, best, plain)),
@@ -37,8 +35,8 @@ def verdict(section: Section) -> Verdict:
         ("How sure", _sure(section, best, ranked)),
         ("What it learns", _learned(section, best, plain)),
         ("What even it loses", losses(section, best, ranked)),
-        ("What it costs", _cost(section, best, plain, ranked)),
-        ("Bounds", _bounds(section, best)),
+        ("What it costs", prices(section, best, ranked)),
+        ("References", _references(section, best)),
     ]
     return Verdict(_headline(section, best, ranked), _figures(section, best, plain), tuple((about, text) for about, text in said if text))
 
@@ -63,7 +61,7 @@ def _headline(section: Section, best: Method, ranked: list[Method]) -> str:
         return f"Use {best.label}" if len(level) == 1 else f"{_either(level)}: a tie"
     if found.mean <= 0:
         return f"{best.label} has the highest score, but is not ahead of plain where both ran alike"
-    return f"{best.label} is ahead of plain, but not beyond chance"
+    return f"{best.label} is ahead of plain, but not clearly"
 
 
 def _either(names: list[str]) -> str:
@@ -128,8 +126,10 @@ def _apart(found: Gap, other: str) -> str:
     if found.apart is None:
         return f"{lead}; without intervals nobody can say whether that is chance."
     if found.ends is not None:
-        ends = f"{lead} (95 % interval of the paired difference {between(found.ends, 'points')})"
-        return f"{ends}: beyond chance." if found.apart else f"{ends}: that interval holds 0, so these questions do not tell the two apart."
+        ends = f"{lead} (95 % interval of the paired difference {between(found.ends)})"
+        if not found.apart:
+            return f"{ends}: that interval holds 0, so these questions do not tell the two apart."
+        return f"{ends}: clearly {'above' if found.mean > 0 else 'below'} it."
     return f"{lead}; the two 95 % intervals {'do not overlap' if found.apart else 'overlap, so these questions do not tell the two apart'}."
 
 
@@ -152,23 +152,7 @@ def _learned(section: Section, best: Method, plain: Method | None) -> str:
     return f"{text}, plain {shown(theirs)}: keeping the old {'cost' if less > 0 else 'even gained'} it {abs(less):.1f} points of learning."
 
 
-def _cost(section: Section, best: Method, plain: Method | None, ranked: list[Method]) -> str:
-    seconds, base = best.cost("learn_seconds"), None if plain is None or plain is best else plain.cost("learn_seconds")
-    said = []
-    if seconds is not None:
-        more = f", {seconds / base:.1f} times plain's {duration(base)}" if base else ""
-        said.append(f"Learning took {duration(seconds)}{more}.")
-    stored = best.cost("extra_state_bytes")
-    if stored is not None:
-        said.append(f"It keeps {size(stored)} beside the model.")
-    level = [other for other in ranked[1:] if (found := gap(section, best, other)) is not None and found.apart is False]
-    quick = min(((theirs, other.label) for other in level if (theirs := other.cost("learn_seconds")) is not None), default=None)
-    if seconds and quick is not None and quick[0] <= CHEAPER * seconds:
-        said.append(f"{quick[1]} is not told apart from it and learns in {100 * (1 - quick[0] / seconds):.0f} % less time.")
-    return " ".join(said)
-
-
-def _bounds(section: Section, best: Method | None) -> str:
+def _references(section: Section, best: Method | None) -> str:
     said = [f"{method.label} ({BOUNDS[method.bound]}) reaches {shown(method.metric(QUALITY))}." for method in section.methods if method.bound]
     plain, joint = section.baseline, next((method for method in section.methods if method.bound == "joint"), None)
     low, top, mine = (None if method is None else method.metric(QUALITY) for method in (plain, joint, best))
@@ -176,8 +160,12 @@ def _bounds(section: Section, best: Method | None) -> str:
     known = wide is not None and wide.mean > 0 and wide.apart is not False
     if known and best is not None and best is not plain and low is not None and top is not None and mine is not None and top > low:
         said.append(f"{best.label} closes {100 * (mine - low) / (top - low):.0f} % of the gap between plain and joint.")
+    found = gap(section, best, joint) if best is not None and joint is not None else None
+    if best is not None and found is not None and found.ends is not None:
+        where = "clearly above it" if found.apart and found.mean > 0 else "clearly below it" if found.apart else "not told apart from it"
+        said.append(f"{best.label} less joint: {signed(found.mean)} points (95 % interval of the paired difference {between(found.ends)}), {where}.")
     if said:
-        said.append("Bounds are there to read the others by, not to be used.")
+        said.append("References are there to read the others by, not to be used.")
     return " ".join(said)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Unit = Literal["share", "points", "seconds", "bytes", "times"]
+Unit = Literal["share", "points", "seconds", "bytes", "times", "count"]
 NONE = "–"
 
 
@@ -22,7 +22,7 @@ class Column:
 
 GENERAL = (
     Column("average_accuracy", "at the end", "mean score over all tasks after the last experience; old and new count alike"),
-    Column("forgetting", "lost", "mean fall of a task from its best to the end, in points; 0 is nothing lost", -1, "points"),
+    Column("forgetting", "forgetting", "points lost: the mean fall of a task from its best to the end; 0 is nothing lost, below 0 tasks gained", -1, "points"),
     Column("learning_accuracy", "just learned", "mean score of each task right after it was taught; before the stream for those it never teaches"),
 )
 TRANSFER = (
@@ -32,15 +32,24 @@ TRANSFER = (
 ALMANAC = (
     Column("kept", "kept", "facts that never changed, still answered at the end"),
     Column("kept_never_rehearsed", "kept, never rehearsed", "those of them of which no row came again from memory"),
-    Column("changed", "changed", "changed facts, answered right after they were taught"),
-    Column("new", "new", "new facts, answered right after they were taught"),
+    Column("changed", "changed, just taught", "changed facts, answered right after they were taught"),
+    Column("changed_at_end", "changed, at the end", "changed facts that still hold, answered at the end"),
+    Column("new", "new, just taught", "new facts, answered right after they were taught"),
+    Column("new_at_end", "new, at the end", "new facts that still hold, answered at the end"),
     Column("unseen_phrasing", "unseen phrasing", "all facts true at the end, asked in words never trained on"),
     Column("stale", "stale", "changed facts answered with the outdated answer at the end; 0 is best", -1),
     Column("skills", "skills", "what the stream never touches, at the end"),
 )
+ELSE = (
+    Column("forgetting_from_learned", "forgetting from learned", "the mean fall of a task from right after it was taught to the end, in points", -1, "points"),
+    Column("seen_phrasing", "seen phrasing", "all facts true at the end, asked in words that were trained on"),
+    Column("skills_before", "skills before", "what the stream never touches, before the stream"),
+)
 COSTS = (
     Column("learn_seconds", "learning", "wall time of learning, without tests", -1, "seconds"),
     Column("over_plain", "of plain's", "learning time as a multiple of plain's", -1, "times"),
+    Column("steps", "steps", "updates of the weights", -1, "count"),
+    Column("learned_tokens", "learned tokens", "tokens learned from, remembered ones among them", -1, "count"),
     Column("extra_state_bytes", "keeps", "what the method stores beside the model", -1, "bytes"),
     Column("peak_bytes", "memory", "most memory in use at once", -1, "bytes"),
 )
@@ -60,6 +69,8 @@ def shown(value: float | None, unit: Unit = "share") -> str:
         return size(value)
     if unit == "times":
         return f"{value:.1f}×"
+    if unit == "count":
+        return f"{value:,.0f}"
     return minus(f"{100 * value:.1f}") + (" %" if unit == "share" else "")
 
 
@@ -84,16 +95,16 @@ def signed(value: float) -> str:
     return f"+{text}" if value > 0 and text != "0.0" else text
 
 
-def between(ends: tuple[float, float] | None, unit: Unit = "share") -> str:
+def between(ends: tuple[float, float] | None) -> str:
     """An interval or a range.
 
-    >>> between((0.701, 0.768)), between((-0.01, 0.02), "points"), between(None)
-    ('70.1–76.8', '−1.0 to 2.0', '')
+    >>> between((0.701, 0.768)), between((-0.01, 0.02)), between(None)
+    ('70.1 to 76.8', '−1.0 to 2.0', '')
     """
     if ends is None:
         return ""
     low, high = (minus(f"{100 * end:.1f}") for end in ends)
-    return f"{low} to {high}" if unit == "points" else f"{low}–{high}"
+    return f"{low} to {high}"
 
 
 def minus(text: str) -> str:
