@@ -9,7 +9,7 @@ from random import Random
 import pytest
 import torch
 
-from everlearn import Almanac, CausalModel, Example, Experience, GenerativeReplay, Gradient, SettingError, Settings, almanac_stream
+from everlearn import Almanac, CausalModel, Example, Experience, GenerativeReplay, Gradient, SettingError, Settings, StateError, almanac_stream
 from everlearn.evaluate.tasks import Task, answers
 from everlearn.methods import writing
 from everlearn.methods.distill import Distill
@@ -34,7 +34,7 @@ def test_the_model_answers_what_it_wrote(shared_tiny: CausalModel, written: list
 
 def test_nothing_is_written_about_what_is_new(written: list[Example]) -> None:
     given = Prompts((e.prompt or "", e.completion or "") for e in NEW)
-    assert max(given.overlap(e.prompt or "") for e in written) <= 0.75
+    assert max(given.overlap(e.prompt or "") for e in written) <= 0.6
     assert given.overlap("Could you say who the chair of the Island Office is?") == 1  # a phrasing nobody taught, of a changed fact
     assert not {e.prompt for e in written} & {e.prompt for e in NEW}
 
@@ -142,11 +142,41 @@ def test_it_keeps_more_than_plain_and_stores_nothing(load_tiny: object) -> None:
         asked = Task("kept", tuple(e for e in STREAM.experiences[0].tests["kept"] if e.until is None)[::4], "exact")
         kept.append(sum(answer.value for answer in answers(model, asked)) / len(asked.examples))
     assert kept[1] > kept[0] + 0.03
-    assert GenerativeReplay().state() == {"ids": {}, "logs": {}}
+    assert GenerativeReplay().state() == {"teacher": {"ids": {}, "logs": {}}, "kept": {}}
+
+
+def test_kept_samples_stay_as_they_were_said_and_leave_when_they_are_asked(tiny: CausalModel) -> None:
+    method = GenerativeReplay(share=0.5, rows=60, keep=50)
+    first = method.mix(tiny, tiny.encoder.rows(NEW[:60]), Random(0))
+    method.begin(tiny, first)
+    kept, said = list(method.kept), dict(method.teacher.teacher)
+    assert len(kept) == 50
+    assert {e.id for e in kept} <= set(said)
+    with torch.no_grad():
+        for weight in tiny.trained().values():
+            weight.mul_(0.9)
+    again = GenerativeReplay(share=0.5, rows=60, keep=50)
+    again.load(method.state())
+    assert again.kept == kept
+    asked = [Example(prompt=kept[0].prompt, completion=" somebody new"), *NEW[60:100]]
+    mixed = again.mix(tiny, tiny.encoder.rows(asked), Random(1))
+    again.begin(tiny, mixed)
+    assert kept[0].prompt not in {e.prompt for e in again.kept} | {row.example.prompt for row in mixed if row.from_memory}
+    old = [e.id for e in kept if e in again.kept]
+    assert old
+    assert all(torch.equal(again.teacher.teacher[key].logs, said[key].logs) for key in old)
+    fresh = GenerativeReplay()
+    fresh.teacher.begin(tiny, tiny.encoder.rows([e for e in kept if e.id in old], from_memory=True))
+    assert not all(torch.allclose(fresh.teacher.teacher[key].logs, said[key].logs) for key in old)  # what it would say now
+
+
+def test_a_state_without_samples_is_refused() -> None:
+    with pytest.raises(StateError, match=r"the saved state has no samples \(keys=\['ids'\]\)"):
+        GenerativeReplay().load({"ids": {}})
 
 
 def test_settings_outside_their_range_are_refused() -> None:
-    for name, value in (("share", 11), ("rows", 0), ("rounds", 0), ("fresh", 2), ("overlap", -1), ("confidence", 1.5)):
+    for name, value in (("share", 11), ("rows", 0), ("rounds", 0), ("keep", -1), ("fresh", 2), ("overlap", -1), ("confidence", 1.5)):
         with pytest.raises(SettingError, match=f"generative_replay {name} must be .*got {value}"):
             GenerativeReplay(**{name: value})
     with pytest.raises(SettingError, match="distill strength must be at least 0, got -1"):

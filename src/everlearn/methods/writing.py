@@ -17,7 +17,7 @@ from everlearn.models.weights import TrainedModel, as_found
 from everlearn.replay.shapes import Prompts, Shape, crossed, words
 from everlearn.types import Example, Row
 
-CROSSED = 0.3  # of the phrases that fill a shape, the share put together from two; names nobody gave come from here
+CROSSED = 0.5  # of the phrases that fill a shape, the share put together from two; names nobody gave come from here
 EXPLORED = 0.3  # of the fillings, the share that tries any phrase in any shape, once some are known to work
 MOST_TOKENS = 16_384  # padded tokens in one forward pass without gradients
 LONGEST_PHRASE = 8  # words and spaces; longer answers are no names
@@ -34,7 +34,7 @@ class Writer:
     ) -> None:
         self.model, self.limit, self.sampling, self.random = model, limit, sampling, random
         self.overlap, self.confidence = overlap, confidence
-        self.asked = Prompts((text, answer_of(e)) for e in given if (text := prompt_of(e)) is not None)
+        self.asked = asked_in(given)
         self.texts = Prompts((e.text, "") for e in given if e.text is not None)
         self.chat = next((e.messages for e in given if e.messages is not None), None)
         self.ending = _ending(self.asked.texts)
@@ -146,6 +146,11 @@ def first_chance(model: TrainedModel, prompts: Sequence[Example]) -> list[float]
             found = model.logits(model.batch(part)).logits.float().softmax(1).max(1).values.tolist()
             chances |= {id(row): chance for row, chance in zip(part, found, strict=True)}
     return [chances[id(row)] for row in rows]
+
+
+def asked_in(given: Sequence[Example]) -> Prompts:
+    """The questions of these examples, with their answers."""
+    return Prompts((text, answer_of(e)) for e in given if (text := prompt_of(e)) is not None)
 
 
 def prompt_of(example: Example) -> str | None:
