@@ -10,7 +10,7 @@ from typing import Any
 
 from everlearn.report.figures import cost_figure, extra_figures, probe_columns, stream_figures
 from everlearn.report.sections import Section, read_sections
-from everlearn.report.tables import all_metrics, columns, corpus_rows, difference_spans, heats, interval_spans, overview, settings_of, summary
+from everlearn.report.tables import all_metrics, columns, corpus_rows, difference_spans, heats, interval_spans, overview, summary
 
 Make = Callable[..., Path]
 PLAIN = [[38, 0, 0, 0], [30, 40, 0, 0], [20, 22, 40, 0], [12, 10, 20, 40]]
@@ -119,13 +119,6 @@ def test_what_has_no_column_is_in_the_table_of_all_metrics(make: Make) -> None:
 
 def test_corpus_scores_keep_their_own_unit(make: Make) -> None:
     assert corpus_rows(section(make)) == [("third", "chrF2", "10", ("60", "60", "60"))]
-
-
-def test_settings_are_flat_and_name_the_seeds(make: Make) -> None:
-    found = dict(settings_of(section(make).methods[0]))
-    assert found["learning.rate"] == "0.0003"
-    assert found["seeds"] == "0"
-    assert found["version"] == "0.1.0"
 
 
 def test_curves_are_means_over_the_tasks_they_name(make: Make) -> None:

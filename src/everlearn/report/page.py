@@ -15,6 +15,7 @@ from everlearn.errors import MissingExtra, SettingError
 from everlearn.report import tables
 from everlearn.report.changes import SHOWN, ChangeList, change_lists
 from everlearn.report.drawing import Figure, Look, look
+from everlearn.report.explained import explained, settings_of
 from everlearn.report.figures import cost_figure, extra_figures, probe_columns, stream_figures
 from everlearn.report.sections import BOUNDS, Method, Section, read_sections
 from everlearn.report.standing import ranks
@@ -149,8 +150,13 @@ class SectionView:
         return {column.key: column.meaning for column in (*GENERAL, *TRANSFER, *ALMANAC, *ELSE)}
 
     @property
+    def explained(self) -> list[tuple[str, str]]:
+        """Each method with a sentence on what it does, in the summary's order."""
+        return [(line.method.label, said) for line in self.summary if (said := explained(line.method))]
+
+    @property
     def settings(self) -> list[tuple[Method, list[tuple[str, str]]]]:
-        return [(method, tables.settings_of(method)) for method in self.section.methods]
+        return [(method, settings_of(method)) for method in self.section.methods]
 
     @property
     def commands(self) -> list[str]:

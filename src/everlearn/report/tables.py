@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-from pydantic import JsonValue
 
 from everlearn.evaluate.matrix import Cell
 from everlearn.report.sections import QUALITY, Method, Section
@@ -209,29 +206,6 @@ def overview(sections: Sequence[Section]) -> list[tuple[str, str, tuple[Shown, .
         cells = tuple(_overview_cell(section, label) for section in sections)
         rows.append((label, "bound" if label in bounds else "", cells, f"{places[label]:.1f}" if label in places else NONE))
     return rows
-
-
-def settings_of(method: Method) -> list[tuple[str, str]]:
-    """The settings of a method's runs, flat: ("learning.rate", "0.0003")."""
-    first = method.runs[0]
-    found = [(name, value) for name, value in _flat(first.settings)]
-    seeds = sorted({run.seed for run in method.runs})
-    return [*found, ("seeds", ", ".join(map(str, seeds))), *([("version", first.version)] if first.version else []), *_prints(method)]
-
-
-def _prints(method: Method) -> list[tuple[str, str]]:
-    prints = [run.fingerprint[:12] for run in method.runs if run.fingerprint]
-    return [("fingerprints", ", ".join(prints))] if prints else []
-
-
-def _flat(settings: Mapping[str, JsonValue], before: str = "") -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            found += _flat(value, f"{before}{name}.")
-        else:
-            found.append((f"{before}{name}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
-    return found
 
 
 def _top(section: Section, column: Column) -> float | None:

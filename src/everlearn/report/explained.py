@@ -1,0 +1,102 @@
+"""What each method does, in a sentence, and its settings in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
+from everlearn.report.sections import Method, parts_of
+
+METHODS = {
+    "agem": "where a step would harm remembered rows, the harmful part of it is taken out",
+    "autoregressive": "each experience's learning rate is where one long fall over the whole stream would stand",
+    "average": "what is kept is a running average of the weights",
+    "der": "remembered rows are learned with what the model said when it first learned them",
+    "distill": "the model is held to what it said before the experience, token by token",
+    "ewc": "weights that mattered to past experiences are pulled back to where those left them",
+    "finch": "the learning rate is lowered where the loss is high",
+    "fisher_mask": "only a share of the weights learns, chosen by how much they matter; the others stay as they were",
+    "frozen": "the untouched model, which learns nothing",
+    "generative_replay": "the old model writes its own questions and answers, which are learned beside the new rows",
+    "joint": "trained once on everything at the same time, with all data kept",
+    "keep_current": "the default recipe: old rows are learned again, and on these the model is held to what it said before",
+    "l2": "all weights are pulled towards 0",
+    "l2_sp": "all weights are pulled towards where the last experience left them",
+    "la_maml": "each group of weights learns its own step size, from whether its steps agree with remembered rows",
+    "magnitude_mask": "a fixed share of the weights learns, chosen once by their size or at random",
+    "mas": "weights that move the model's answers most are pulled back to where they were",
+    "merge": "after each experience the new weights are merged with the old ones",
+    "migu": "in each layer only the parts that respond most to the new rows learn",
+    "mir": "of the remembered rows, those are learned again that the next step would harm most",
+    "mofo": "at each step only the weights that were moving fastest are moved",
+    "movement": "weights that earlier experiences moved most are held where they are",
+    "on_policy_replay": "the newest model's own good answers to remembered questions are learned again",
+    "packnet": "each experience has weights of its own, which are then frozen",
+    "plain": "learns the new rows, with nothing against forgetting",
+    "replay": "remembered rows of earlier experiences are learned again, mixed with the new ones",
+    "reptile": "every few steps the weights go back part of the way they came",
+    "rewarm": "the learning rate rises again for each experience, then falls",
+    "rsqrt": "the learning rate falls over all steps of the stream, and cools down at the end of each experience",
+    "settings": "the learning settings are its own",
+    "si": "weights that lowered the loss most on their way are pulled back to where they were",
+    "wsd": "the learning rate warms up, stays, and cools down at the end of each experience",
+}
+LEARNING = {"rate": "learning rate", "passes": "passes over the rows", "batch": "rows a step", "micro_tokens": "tokens at once"}
+
+
+def explained(method: Method) -> str:
+    """A sentence on what the method does, of each part where several are joined; "" for a method of the user's own."""
+    return "; ".join(METHODS[part] for part in dict.fromkeys(parts_of(method.label)) if part in METHODS)
+
+
+def settings_of(method: Method) -> list[tuple[str, str]]:
+    """The settings of a method's runs: ("method", "replay(share=1)"), ("learning", "learning rate 0.0003, ..."), then the others, flat."""
+    first = method.runs[0]
+    rest = {name: value for name, value in first.settings.items() if name not in ("methods", "learning")}
+    learning = first.settings.get("learning")
+    found = [("method", _called(first.settings.get("methods")) or first.method)]
+    if isinstance(learning, dict):
+        found.append(("learning", ", ".join(f"{LEARNING.get(name, name.replace('_', ' '))} {text}" for name, text in _flat(learning))))
+    found += [(name.replace("_", " "), text) for name, text in _flat(rest)]
+    found.append(("seeds", ", ".join(str(seed) for seed in sorted({run.seed for run in method.runs}))))
+    found += [("version", first.version)] if first.version else []
+    prints = [run.fingerprint[:12] for run in method.runs if run.fingerprint]
+    return [*found, ("fingerprints", ", ".join(prints))] if prints else found
+
+
+def _called(methods: JsonValue) -> str:
+    """As one would write it: [["replay", {"share": 1.0}]] is replay(share=1)."""
+    said = []
+    for entry in methods if isinstance(methods, list) else []:
+        if not (isinstance(entry, list) and len(entry) == 2 and isinstance(entry[1], dict)):
+            return json.dumps(methods, ensure_ascii=False)
+        settings = ", ".join(f"{name}={_text(value)}" for name, value in entry[1].items())
+        said.append(f"{entry[0]}({settings})" if settings else str(entry[0]))
+    return " + ".join(said)
+
+
+def _flat(settings: Mapping[str, JsonValue], before: str = "") -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            found += _flat(value, f"{before}{name}.")
+        else:
+            found.append((f"{before}{name}", _text(value)))
+    return found
+
+
+def _text(value: JsonValue) -> str:
+    """A value as one says it.
+
+    >>> _text(1.0), _text(None), _text(True), _text([1, "a"]), _text("auto"), _text(0.0003)
+    ('1', 'none', 'yes', '[1, "a"]', 'auto', '0.0003')
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
