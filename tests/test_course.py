@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from everlearn import Example, Experience, ModelError, Settings, StateError, almanac_stream, compare
+from everlearn import Diverged, Example, Experience, Settings, StateError, almanac_stream, compare
 from everlearn.models.state import load_state, save_state
 from everlearn.types import Score, Stream
 
@@ -127,5 +127,8 @@ def test_a_model_that_the_last_step_broke_is_no_result(anchor: str | None, place
     kind: Score = "loss" if anchor is None else "exact"
     rows = tuple(Example(prompt=f"Question: {n}?\nAnswer:", completion=" a", task="quiz") for n in range(4))
     stream = [Experience("1", rows, {"quiz": rows[:2]}, {"quiz": kind})]
-    with pytest.raises(ModelError, match=f"no numbers any more .method='plain', seed=0, {place}"):
+    with (
+        pytest.warns(UserWarning, match="plain with seed 0 has no result"),
+        pytest.raises(Diverged, match=f"no numbers any more .method='plain', seed=0, {place}"),
+    ):
         compare(stream, methods="plain", settings=Settings(rate=1e38, passes=1, batch=16), anchor=anchor, probes=False)

@@ -18,6 +18,6 @@ def test_evaluation_changes_nothing(tiny: CausalModel) -> None:
 
 def test_the_check_can_fail(tiny: CausalModel, monkeypatch: pytest.MonkeyPatch) -> None:
     generate = tiny.generate
-    monkeypatch.setattr(tiny, "generate", lambda prompts, limit: (torch.rand(1), generate(prompts, limit))[1])
+    monkeypatch.setattr(tiny, "generate", lambda prompts, limit, lines=False: (torch.rand(1), generate(prompts, limit, lines))[1])
     with pytest.raises(AssertionError, match="moved the random state"):
         check_evaluation(tiny, TASKS)

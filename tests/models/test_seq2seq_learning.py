@@ -8,7 +8,7 @@ import pytest
 
 from everlearn import DataError, Example, Experience, Gradient, Lora, Settings, Task, compare, load_model
 from everlearn.checks import CHECKS, check_evaluation
-from everlearn.checks.methods import resume_is_uninterrupted, same_run_twice
+from everlearn.checks.methods import active_changes, resume_is_uninterrupted, same_run_twice
 from everlearn.methods import BY_NAME
 
 GERMAN = {"one cat": "eine Katze", "two cats": "zwei Katzen", "a dog": "ein Hund", "two houses": "zwei Häuser"}
@@ -31,15 +31,19 @@ def test_it_learns_to_translate(fresh_t5_folder: Path, lora: Lora | None) -> Non
         assert model.generate(examples, 16) == [e.completion for e in examples]
 
 
+# On this untrained model no old gradient points against the new one, and there is nothing that it knows to be written.
+IDLE = ("agem", "generative_replay")
+
+
 @pytest.mark.parametrize("name", BY_NAME)
 def test_a_method_holds_its_checks_on_an_encoder_decoder(still_t5_folder: Path, name: str) -> None:
     """The two that compare many whole runs are left to the causal model, and to the test below.
 
     TRACE and O-LoRA look for layers by the names that one architecture gives them; here none of those names occurs.
     """
-    quick = [check for check in CHECKS if check not in (same_run_twice, resume_is_uninterrupted)]
-    ran = [check.__name__ for check in quick if check(BY_NAME[name], lambda: load_model(still_t5_folder))]
-    assert set(ran) >= {"active_changes", "accumulation_changes_nothing", "gradient_leaves_grad"}
+    left = {same_run_twice, resume_is_uninterrupted} | ({active_changes} if name in IDLE else set())
+    ran = [check.__name__ for check in CHECKS if check not in left and check(BY_NAME[name], lambda: load_model(still_t5_folder))]
+    assert set(ran) >= {"accumulation_changes_nothing", "gradient_leaves_grad"} | (set() if name in IDLE else {"active_changes"})
 
 
 def test_resuming_draws_the_same_dropout(fresh_t5_folder: Path) -> None:

@@ -12,6 +12,7 @@ from random import Random
 import torch
 
 from everlearn.models.batch import by_length
+from everlearn.models.pairs import PairEncoder
 from everlearn.models.sampling import Sampling
 from everlearn.models.weights import TrainedModel, as_found
 from everlearn.replay.shapes import Prompts, Shape, crossed, words
@@ -32,13 +33,14 @@ class Writer:
     def __init__(
         self, model: TrainedModel, given: Sequence[Example], limit: int, sampling: Sampling, overlap: float, random: Random, confidence: float = 0.0
     ) -> None:
-        self.model, self.limit, self.sampling, self.random = model, limit, sampling, random
+        reach = model.encoder.room if isinstance(model.encoder, PairEncoder) else model.encoder.longest // 2  # a prompt is written as an answer is
+        self.model, self.limit, self.sampling, self.random = model, min(limit, reach), sampling, random
         self.overlap, self.confidence = overlap, confidence
         self.asked = asked_in(given)
         self.texts = Prompts((e.text, "") for e in given if e.text is not None)
         self.chat = next((e.messages for e in given if e.messages is not None), None)
         self.ending = _ending(self.asked.texts)
-        self.longest = max((len(ids) for ids in model.encoder.tokens([*self.asked.texts, *self.texts.texts])), default=1)
+        self.longest = min(reach, max((len(ids) for ids in model.encoder.tokens([*self.asked.texts, *self.texts.texts])), default=1))
         self.known = {*self.asked.texts, *self.texts.texts}
         self.shapes = [shape for shape in self.asked.shapes if self.asked.overlap(shape.filled("")) <= overlap]
         self.phrases = dict.fromkeys(self._said([*self.asked.texts, *(shape.filled("") for shape in self.shapes)]))
