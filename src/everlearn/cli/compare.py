@@ -46,23 +46,9 @@ def compare(
 
     settings = Settings(rate, passes, batch, schedule, warmup, weight_decay, clip, micro_tokens, precision)  # type: ignore[arg-type]
     with bar() as progress:
-        results = run(
-            stream,
-            model,
-            methods,
-            seeds,
-            out,
-            settings,
-            parse_lora(lora),
-            valid,
-            parse_dtype(dtype),
-            device,
-            progress,
-            orders=orders,
-            anchor=None if anchor == "off" else anchor,
-            probes=probes,
-            save_every=save_every,
-        )
+        how = (settings, parse_lora(lora), valid, parse_dtype(dtype), device, progress)
+        off = None if anchor == "off" else anchor
+        results = run(stream, model, methods, seeds, out, *how, orders=orders, anchor=off, probes=probes, save_every=save_every)
     shown = console()
     shown.print(results.table())
     if cut := max(int(found.cost.get("cut_rows") or 0) for found in results.runs):
