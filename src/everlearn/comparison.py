@@ -81,12 +81,11 @@ def _run_all(whole: Setup, wanted: Sequence[_Wanted], folder: Path | None, progr
     ready = [] if folder is None else [number for number, one in enumerate(wanted) if one.path(folder).exists()]
     for number in [*ready, *(number for number in range(len(wanted)) if number not in ready)]:  # so that no table on disk ever loses what is done
         try:
-            run, record = _finished(wanted[number], _within(progress, len(done), len(wanted)), watch, folder, save_every)
+            done[number] = _finished(wanted[number], _within(progress, len(done), len(wanted)), watch, folder, save_every)
         except Diverged as problem:
             broken.append(problem)
             warnings.warn(f"{wanted[number].recipe.label} with seed {wanted[number].seed} has no result: {problem}", stacklevel=3)
             continue
-        done[number] = run, {} if record is None else drawn(run, record)
         if len(done) >= len(ready):
             _put(results, [done[place] for place in sorted(done)], whole, folder)
     if broken and not done:
@@ -115,23 +114,25 @@ class _Wanted:
         return folder / "runs" / f"{self.name}.json"
 
 
-def _finished(wanted: _Wanted, report: Progress, watch: Watch | None, folder: Path | None, save_every: float) -> tuple[Run, AnswerRecord | None]:
-    """The run and its answers: from disk, else learned to its end and put there. Results committed as numbers alone have no answers."""
+def _finished(wanted: _Wanted, report: Progress, watch: Watch | None, folder: Path | None, save_every: float) -> tuple[Run, Draws]:
+    """The run and its draws: from disk, else learned to its end and put there. Results committed as numbers alone have no answers, so no draws."""
     parts, print_of = (wanted.setup, wanted.recipe, wanted.seed, report, watch), wanted.fingerprint
     if folder is None:
-        return Course(*parts, None, save_every).run(print_of)
+        run, record = Course(*parts, None, save_every).run(print_of)
+        return run, drawn(run, record)
     name, path = wanted.name, wanted.path(folder)
     course = Course(*parts, folder / "unfinished" / name, save_every)
     if path.exists():
         course.forget_unfinished()  # a crash may have come between the two
-        return Run.load(path), AnswerRecord.load(answers_path(path)) if answers_path(path).exists() else None
+        run = Run.load(path)
+        return run, drawn(run, AnswerRecord.load(answers_path(path))) if answers_path(path).exists() else {}
     run, record = course.run(print_of)
     run.name = name
-    drawn(run, record)
+    draws = drawn(run, record)
     record.save(answers_path(path))
     run.save(path)
     course.forget_unfinished()
-    return run, record
+    return run, draws
 
 
 def _put(results: Results, done: Sequence[tuple[Run, Draws]], setup: Setup, folder: Path | None) -> None:
