@@ -220,3 +220,25 @@ def test_a_launchers_accumulation_divides_nothing(tiny: CausalModel, monkeypatch
 def test_a_state_of_other_methods_is_refused() -> None:
     with pytest.raises(StateError, match="does not fit 1 methods"):
         Gradient([Replay()]).load(Gradient([]).state())
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "named"),
+    [
+        ("course", "drawn", r"missing=\['course.drawn'\]"),
+        ("random", "cpu", r"missing=\['random.cpu'\]"),
+        ("course", "", r"no state of a run.*keys=\['optimizer'"),
+    ],
+)
+def test_a_state_from_inside_of_another_version_is_refused_by_what_it_lacks(part: str, key: str, named: str, tiny: CausalModel) -> None:
+    """Before the model is touched."""
+    taken: list[State] = []
+    learner, experience = Gradient([], Settings(passes=1, batch=5)), Experience("1", EXAMPLES)
+    learner.learn(load_model("tiny"), experience, lambda step, state: taken.append(state()))
+    inside = dict(taken[0]["inside"])  # type: ignore[call-overload]
+    kept = {name: value for name, value in inside[part].items() if key and name != key}
+    learner.load({**taken[0], "inside": {**{name: of for name, of in inside.items() if name != part}, **({part: kept} if kept or key else {})}})
+    before = {name: value.clone() for name, value in tiny.state().items()}
+    with pytest.raises(StateError, match=named):
+        learner.learn(tiny, experience)
+    assert all(torch.equal(value, before[name]) for name, value in tiny.state().items())

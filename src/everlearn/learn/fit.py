@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from math import prod
 from random import Random
@@ -181,6 +181,10 @@ def _resumed(model: TrainedModel, optimizer: Optimizer, state: Mapping[str, obje
     course, weights, moments, random = (state.get(name) for name in ("course", "weights", "optimizer", "random"))
     if not (isinstance(course, dict) and isinstance(weights, dict) and isinstance(moments, dict) and isinstance(random, dict)):
         raise StateError(f"this is no state of a run inside an experience (keys={sorted(state)[:6]!r}). Give what the checkpoint was offered.")
+    lost = [f"course.{part.name}" for part in fields(Course) if part.name not in course] + ["random.cpu"] * ("cpu" not in random)
+    if lost:
+        raise StateError(f"this state of a run inside an experience is of another version (missing={lost!r}). Start the experience again, without it.")
+    plan = Plan.load(model.encoder, state)  # the last that may be refused: what cannot be resumed leaves the model as it is
     model.load(weights)
     kept = {int(place): {name: value.clone() for name, value in moment.items()} for place, moment in moments.items()}
     optimizer.load_state_dict({"state": kept, "param_groups": optimizer.state_dict()["param_groups"]})
@@ -188,7 +192,7 @@ def _resumed(model: TrainedModel, optimizer: Optimizer, state: Mapping[str, obje
     if model.device.type == "cuda" and "cuda" in random:
         torch.cuda.set_rng_state(random["cuda"].cpu(), model.device)
     so_far = Course(course["done"], list(course["losses"].clone()), course["learned_tokens"], course["seconds"], set(course["drawn"]))
-    return Plan.load(model.encoder, state), so_far
+    return plan, so_far
 
 
 def _last_tenth(losses: Sequence[Tensor]) -> float:
