@@ -17,7 +17,10 @@ def report(
 ) -> None:
     """Write one page that opens offline: which method to use, and what it loses."""
     from everlearn.report import write_picture, write_report
+    from everlearn.report.picture import picture_place
 
+    if png is not None:
+        picture_place(png)  # before the page is written
     typer.echo(f"Written to {write_report(runs, out)}.")
     if png is not None:
         typer.echo(f"Written to {write_picture(runs, png)}.")

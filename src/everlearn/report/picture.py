@@ -30,9 +30,7 @@ def write_picture(folders: str | Path | Sequence[str | Path], out: str | Path) -
 
     Raises what `write_report` raises, MissingExtra without the extra `png`, and SettingError where no Chrome or Chromium is installed to draw with.
     """
-    path = Path(out)
-    if path.suffix.lower() != ".png":
-        raise SettingError(f"png must be a file ending in .png, got {str(out)!r}. Name one, such as report.png.")
+    path = picture_place(out)
     sections = read_sections([folders] if isinstance(folders, str | Path) else list(folders))
     try:
         from plotly.io import to_image
@@ -50,6 +48,14 @@ def write_picture(folders: str | Path | Sequence[str | Path], out: str | Path) -
         ) from problem
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(pixels)
+    return path
+
+
+def picture_place(out: str | Path) -> Path:
+    """Where the picture goes. Raises SettingError for a name that is no PNG's, so that nothing need be written before it is refused."""
+    path = Path(out)
+    if path.is_dir() or path.suffix.lower() != ".png":
+        raise SettingError(f"png must be a file ending in .png, got {str(out)!r}. Name one, such as report.png.")
     return path
 
 
