@@ -29,6 +29,13 @@ def test_the_score_is_the_mean_within_its_interval() -> None:
     assert 0.4 <= low < 0.8 < high <= 1
 
 
+def test_a_score_of_all_right_has_an_open_end_and_a_difference_of_nothing_has_none() -> None:
+    always = dict.fromkeys(MINE, 1.0)
+    assert Scored("quiz", "exact", always).interval == (pytest.approx(0.025**0.1), 1.0)
+    assert Scored("quiz", "exact", dict.fromkeys(MINE, 0.0)).interval == (0.0, pytest.approx(1 - 0.025**0.1))
+    assert Difference.of("quiz", always, always).interval == (0.0, 0.0)
+
+
 def test_a_task_of_which_no_example_counts_has_no_score() -> None:
     assert (Scored("gone", "loss", {}).score, Scored("gone", "loss", {}).interval) == (None, None)
 

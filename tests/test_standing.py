@@ -67,3 +67,15 @@ def test_an_interval_is_of_the_same_runs_as_its_number() -> None:
     results = Results("towns", "tiny", runs)
     stand(results, [{}, drawn(runs[1], bad)])
     assert "plain" not in results.intervals
+
+
+def test_a_method_that_is_always_right_is_not_certain_to_be() -> None:
+    """In the end all of 2 x 50 answers are right: 0.025 ** (1 / 100) is 0.9638, for one run and for two that were asked the same."""
+    perfect, less = record([1] * 50, [1] * 50), record([1] * 50, [1] * 49 + [0])
+    runs = [run_of("plain", perfect, 0), run_of("plain", perfect, 1), run_of("ewc", perfect, 0), run_of("ewc", less, 1)]
+    results = Results("towns", "tiny", runs)
+    stand(results, [drawn(run, answers) for run, answers in zip(runs, (perfect, perfect, perfect, less), strict=True)])
+    assert runs[0].intervals["average_accuracy"] == runs[0].intervals["learning_accuracy"] == [pytest.approx(0.9638, abs=1e-4), 1.0]
+    assert results.intervals["plain"]["average_accuracy"] == runs[0].intervals["average_accuracy"]
+    assert 0.97 < results.intervals["ewc"]["average_accuracy"][0] < 1
+    assert results.intervals["plain"]["forgetting"] == [0.0, 0.0]  # a difference

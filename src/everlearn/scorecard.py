@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from everlearn.evaluate.intervals import mean_interval
+from everlearn.evaluate.intervals import at_ends, mean_interval
 from everlearn.results import write_json
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One task or probe: its mean over the examples that count, 0 to 1, with the 95 % bootstrap interval over them.
+    """One task or probe: its mean over the examples that count, 0 to 1, with the 95 % bootstrap interval over them (exact where all are 0 or all 1).
 
     kind: of score.   values: one an example, by its id.   chance: the score of a guess, where that is known.   stale: the share of outdated
     answers among the rows that could show one.   corpus: the figures that papers quote for the whole set (chrF2, BLEU, ROUGE, nDCG).
@@ -39,7 +39,7 @@ class Scored:
 
     @property
     def interval(self) -> Interval | None:
-        return mean_interval(list(self.values.values())) if self.values else None
+        return at_ends(mean_interval(list(self.values.values())), len(self.values)) if self.values else None
 
     def to_json(self) -> dict[str, object]:
         return {**asdict(self), "examples": len(self.values), "score": self.score, "interval": self.interval}

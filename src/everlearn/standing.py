@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from everlearn.evaluate.intervals import Array, Sample, interval, over_runs, resampled
+from everlearn.evaluate.intervals import Array, Interval, Sample, at_ends, independent, interval, over_runs, resampled
 from everlearn.evaluate.matrix import Matrix
 from everlearn.records import AnswerRecord
 from everlearn.results import Difference, Results, Run
@@ -30,8 +30,11 @@ def drawn(run: Run, record: AnswerRecord) -> Draws:
     """The run's metrics in every draw; its own intervals are filled in."""
     matrix = Matrix.from_json(run.matrix)  # type: ignore[arg-type]
     tasks = [task for task, kind in zip(matrix.tasks, matrix.kinds, strict=True) if kind == run.main_kind]
-    draws = {metric: values for metric, values in resampled(sample_of(run, record), tasks).items() if run.metrics.get(metric) is not None}
-    run.intervals = {metric: list(found) for metric, values in draws.items() if (found := interval(values)) is not None}
+    sample = sample_of(run, record)
+    draws = {metric: values for metric, values in resampled(sample, tasks).items() if run.metrics.get(metric) is not None}
+    many = independent(sample, tasks)
+    ends = {metric: at_ends(interval(values), many[metric]) if metric in many else interval(values) for metric, values in draws.items()}
+    run.intervals = {metric: list(found) for metric, found in ends.items() if found is not None}
     return draws
 
 
@@ -52,11 +55,21 @@ def stand(results: Results, draws: Sequence[Draws]) -> None:
     results.differences = [d for d in results.differences if not partly & {d.method, d.against}]
     for method, runs in by_method.items():
         shared = set.intersection(*(set(found) for found in runs.values()))
-        metrics = {metric: interval(over_runs([found[metric] for found in runs.values()])) for metric in next(iter(runs.values())) if metric in shared}
+        alone = [run.intervals for run in results.runs if run.method == method]
+        metrics = {metric: _together(metric, list(runs.values()), alone) for metric in next(iter(runs.values())) if metric in shared}
         results.intervals[method] = {metric: list(ends) for metric, ends in metrics.items() if ends is not None}
     plain = by_method.get("plain", {})
     kept = [d for d in results.differences if d.method not in by_method]
     results.differences = kept + [d for method, runs in by_method.items() if method != "plain" for d in differences(results, method, runs, plain)]
+
+
+def _together(metric: str, draws: Sequence[Draws], alone: Sequence[Mapping[str, Sequence[float]]]) -> Interval | None:
+    """The interval over runs; of a share at 0 or at 1 in every run, theirs (`alone`): more seeds ask no more questions."""
+    found = interval(over_runs([of[metric] for of in draws]))
+    if found not in ((0.0, 0.0), (1.0, 1.0)):
+        return found
+    ends = [of[metric] for of in alone if metric in of]
+    return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 def prints(runs: Iterable[tuple[str, str]]) -> dict[str, set[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from everlearn.evaluate.intervals import Sample, interval, mean_interval, over_runs, resampled
+from everlearn.evaluate.intervals import Sample, at_ends, independent, interval, mean_interval, over_runs, resampled
 from everlearn.evaluate.matrix import Matrix
 
 RANDOM = np.random.default_rng(0)
@@ -97,3 +97,28 @@ def test_forgetting_has_an_interval_where_its_best_was_not_measured() -> None:
     values = np.stack([flips(0.2, 100), np.full(100, np.nan), flips(0.8, 100), flips(0.5, 100)])
     draws = resampled(Sample({"a": values}, {"a": 1}), ["a"])["forgetting"]
     assert np.mean(draws) == pytest.approx(0.3, abs=0.01)
+
+
+@pytest.mark.parametrize("answers", [1, 4, 60, 1000])
+def test_all_right_or_all_wrong_is_no_certainty(answers: int) -> None:
+    """The end is the share at which so clean a sample comes in 2.5 % of all cases."""
+    low, high = at_ends((1.0, 1.0), answers) or (0, 0)
+    assert (low**answers, high) == (pytest.approx(0.025), 1.0)
+    assert at_ends((0.0, 0.0), answers) == (0.0, pytest.approx(1 - low))
+
+
+def test_the_end_is_that_of_scipys_exact_interval() -> None:
+    exact = pytest.importorskip("scipy.stats").binomtest(37, 37).proportion_ci(0.95, "exact")
+    assert at_ends((1.0, 1.0), 37) == (pytest.approx(exact.low), exact.high)
+
+
+@pytest.mark.parametrize("found", [None, (0.0, 0.1), (0.9, 1.0), (0.5, 0.5), (-0.1, 0.0)])
+def test_every_other_interval_stays_as_it_was(found: tuple[float, float] | None) -> None:
+    assert at_ends(found, 10) == found
+
+
+def test_a_mean_of_tasks_stands_on_its_smallest() -> None:
+    small, large = np.array([[np.nan] * 3, [1, 1, 1], [1, 1, np.nan]]), np.ones((3, 50))
+    shares = {"kept": {"a": np.array([1, np.nan, 1.0]), "b": np.ones(50)}, "none": {}}
+    found = independent(Sample({"a": small, "b": large}, {"a": 1, "b": 2}, shares), ["a", "b"])
+    assert found == {"average_accuracy": 4, "learning_accuracy": 6, "kept": 52, "none": 0}

@@ -83,6 +83,39 @@ def interval(draws: Array, sure: float = SURE) -> Interval | None:
     return float(low), float(high)
 
 
+def at_ends(found: Interval | None, answers: int, sure: float = SURE) -> Interval | None:
+    """The interval of a mean of scores of 0 to 1, its other end opened where every draw is 0 or every draw is 1.
+
+    answers: how many independent ones the mean is of, at least 1.
+
+    What is always right in the sample is right in all its draws, so a bootstrap says that it is certain; n right answers say no more than that the
+    share is not below ((1 - sure) / 2) ** (1 / n): less would show so clean a sample too seldom. That is the interval of Clopper and Pearson (1934,
+    Biometrika 26:404) at its ends. Of the usual ones it alone is never surer than it says, and there it needs no table. It holds as well for
+    scores between 0 and 1 that are all 0 or all 1, and for answers of unequal difficulty. Any other interval stays as it was.
+
+    >>> at_ends((1.0, 1.0), 100)
+    (0.9637833073548235, 1.0)
+    """
+    if found not in ((0.0, 0.0), (1.0, 1.0)):
+        return found
+    least = ((1 - sure) / 2) ** (1 / answers)
+    return (least, 1.0) if found == (1.0, 1.0) else (0.0, 1 - least)
+
+
+def independent(sample: Sample, tasks: Sequence[str]) -> dict[str, int]:
+    """How many answers stand behind each metric over `tasks` that is a mean of scores, and each share; differences have no entry.
+
+    A mean over J tasks stands on J times the answers of its smallest: every task weighs the same, so few answers in one leave much open.
+    """
+    rows = {"average_accuracy": dict.fromkeys(tasks, -1), "learning_accuracy": {task: sample.learned[task] for task in tasks}}
+    counted = {metric: {task: ~np.isnan(sample.values[task][row]) for task, row in of.items()} for metric, of in rows.items()}
+    found = {}
+    for metric, of in counted.items():
+        each = [many for counts_here in of.values() if (many := int(counts_here.sum()))]
+        found[metric] = len(each) * min(each, default=0)
+    return found | {metric: sum(int((~np.isnan(values)).sum()) for values in of.values()) for metric, of in sample.shares.items()}
+
+
 def mean_interval(values: Sequence[float], seed: int = 0) -> Interval:
     """The 95 % bootstrap interval of a mean over examples.
 
