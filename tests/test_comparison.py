@@ -274,6 +274,8 @@ def test_answers_are_kept_with_the_questions(results: Results, out: Path) -> Non
 
     asked = read_lines(out / "questions.jsonl.gz")
     assert len(asked) == sum(int(str(task["examples"])) for task in results.tasks)
+    kept, unseen = ([row["fact"] for row in asked if row["task"] == task] for task in ("kept", "unseen0"))
+    assert kept == unseen == list(dict.fromkeys(kept))
     run = results.runs[0]
     record = AnswerRecord.load(answers_path(out / "runs" / f"{run.name}.json"))
     tasks = run.matrix["tasks"]

@@ -30,7 +30,7 @@ def test_a_method_is_compared_with_plain_on_the_same_questions() -> None:
     lost, kept = record([1] * 50, [1] * 20 + [0] * 30), record([1] * 50, [1] * 22 + [0] * 28)
     runs = [run_of("plain", lost), run_of("replay", kept)]
     results = Results("towns", "tiny", runs)
-    stand(results, [drawn(run, answers) for run, answers in zip(runs, (lost, kept), strict=True)])
+    stand(results, [drawn(run, answers, {}) for run, answers in zip(runs, (lost, kept), strict=True)])
     found = {d.metric: d for d in results.differences}
     assert (found["average_accuracy"].method, found["average_accuracy"].against, found["average_accuracy"].runs) == ("replay", "plain", 1)
     assert found["average_accuracy"].mean == pytest.approx(0.02)
@@ -45,7 +45,7 @@ def test_only_runs_with_the_same_seed_are_paired() -> None:
     answers = record([1] * 50, [1] * 20 + [0] * 30)
     runs = [run_of("plain", answers, 0), run_of("plain", answers, 1), run_of("l2", answers, 1), run_of("ewc", answers, 2)]
     results = Results("towns", "tiny", runs)
-    stand(results, [drawn(run, answers) for run in runs])
+    stand(results, [drawn(run, answers, {}) for run in runs])
     assert {d.method for d in results.differences} == {"l2"}
     assert all((d.mean, d.low, d.high) == (0, 0, 0) for d in results.differences)
 
@@ -54,7 +54,7 @@ def test_runs_without_answers_leave_what_an_earlier_comparison_found() -> None:
     answers = record([1] * 50, [1] * 20 + [0] * 30)
     runs = [run_of("plain", answers), run_of("l2", answers)]
     results = Results("towns", "tiny", runs)
-    stand(results, [drawn(run, answers) for run in runs])
+    stand(results, [drawn(run, answers, {}) for run in runs])
     again = replace(results)
     stand(again, [{}, {}])
     assert (again.intervals, again.differences) == (results.intervals, results.differences)
@@ -65,7 +65,7 @@ def test_an_interval_is_of_the_same_runs_as_its_number() -> None:
     good, bad = record([1] * 50, [1] * 50), record([1] * 50, [0] * 50)
     runs = [run_of("plain", good, 0), run_of("plain", bad, 1)]
     results = Results("towns", "tiny", runs)
-    stand(results, [{}, drawn(runs[1], bad)])
+    stand(results, [{}, drawn(runs[1], bad, {})])
     assert "plain" not in results.intervals
 
 
@@ -74,8 +74,17 @@ def test_a_method_that_is_always_right_is_not_certain_to_be() -> None:
     perfect, less = record([1] * 50, [1] * 50), record([1] * 50, [1] * 49 + [0])
     runs = [run_of("plain", perfect, 0), run_of("plain", perfect, 1), run_of("ewc", perfect, 0), run_of("ewc", less, 1)]
     results = Results("towns", "tiny", runs)
-    stand(results, [drawn(run, answers) for run, answers in zip(runs, (perfect, perfect, perfect, less), strict=True)])
+    stand(results, [drawn(run, answers, {}) for run, answers in zip(runs, (perfect, perfect, perfect, less), strict=True)])
     assert runs[0].intervals["average_accuracy"] == runs[0].intervals["learning_accuracy"] == [pytest.approx(0.9638, abs=1e-4), 1.0]
     assert results.intervals["plain"]["average_accuracy"] == runs[0].intervals["average_accuracy"]
     assert 0.97 < results.intervals["ewc"]["average_accuracy"][0] < 1
     assert results.intervals["plain"]["forgetting"] == [0.0, 0.0]  # a difference
+
+
+def test_questions_about_the_same_facts_are_as_sure_as_one_of_them() -> None:
+    answers = record([1] * 50, [1] * 25 + [0] * 25)
+    run, same = run_of("plain", answers), {"a": range(50), "b": range(50)}
+    drawn(run, answers, {})
+    apart = run.intervals["learning_accuracy"]
+    drawn(run, answers, same)
+    assert (apart, run.intervals["learning_accuracy"]) == ([pytest.approx(0.9638, abs=1e-4), 1.0], [pytest.approx(0.9289, abs=1e-4), 1.0])

@@ -15,7 +15,7 @@ from everlearn.config import Recipe, parse_methods
 from everlearn.course import Course, Progress, Watch
 from everlearn.errors import DataError, Diverged, ModelError, SettingError
 from everlearn.evaluate.scores import right
-from everlearn.evaluate.tasks import Task, tasks_of
+from everlearn.evaluate.tasks import Task, same_facts, tasks_of
 from everlearn.evaluate.texts import anchor_texts
 from everlearn.learn.settings import Settings
 from everlearn.models.load import Dtype, Lora
@@ -116,19 +116,19 @@ class _Wanted:
 
 def _finished(wanted: _Wanted, report: Progress, watch: Watch | None, folder: Path | None, save_every: float) -> tuple[Run, Draws]:
     """The run and its draws: from disk, else learned to its end and put there. Results committed as numbers alone have no answers, so no draws."""
-    parts, print_of = (wanted.setup, wanted.recipe, wanted.seed, report, watch), wanted.fingerprint
+    parts, print_of, facts = (wanted.setup, wanted.recipe, wanted.seed, report, watch), wanted.fingerprint, same_facts(wanted.setup.tasks)
     if folder is None:
         run, record = Course(*parts, None, save_every).run(print_of)
-        return run, drawn(run, record)
+        return run, drawn(run, record, facts)
     name, path = wanted.name, wanted.path(folder)
     course = Course(*parts, folder / "unfinished" / name, save_every)
     if path.exists():
         course.forget_unfinished()  # a crash may have come between the two
         run = Run.load(path)
-        return run, drawn(run, AnswerRecord.load(answers_path(path))) if answers_path(path).exists() else {}
+        return run, drawn(run, AnswerRecord.load(answers_path(path)), facts) if answers_path(path).exists() else {}
     run, record = course.run(print_of)
     run.name = name
-    draws = drawn(run, record)
+    draws = drawn(run, record, facts)
     record.save(answers_path(path))
     run.save(path)
     course.forget_unfinished()
@@ -140,13 +140,15 @@ def _put(results: Results, done: Sequence[tuple[Run, Draws]], setup: Setup, fold
     results.runs = [run for run, _ in done]
     stand(results, [draws for _, draws in done])
     if folder is not None:
-        write_lines(folder / QUESTIONS, [_question(task.name, example) for task in setup.tasks for example in task.examples])
+        facts = same_facts(setup.tasks)
+        asked = [(task.name, e, facts[task.name][place] if facts else None) for task in setup.tasks for place, e in enumerate(task.examples)]
+        write_lines(folder / QUESTIONS, [_question(*one) for one in asked])
         results.save(folder / "results.json")
 
 
-def _question(task: str, example: Example) -> dict[str, object]:
+def _question(task: str, example: Example, fact: int | None) -> dict[str, object]:
     asked = example.question if example.text is None else None
-    told = {"task": task, "id": example.id, "prompt": asked or "", "answer": right(example) or example.text or "", "old": example.old_completion}
+    told = {"task": task, "id": example.id, "prompt": asked or "", "answer": right(example) or example.text or "", "old": example.old_completion, "fact": fact}
     return {key: value for key, value in {**told, "choices": list(example.choices)}.items() if value not in (None, [])}
 
 

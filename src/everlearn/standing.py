@@ -15,7 +15,11 @@ from everlearn.results import Difference, Results, Run
 Draws = dict[str, Array]
 
 
-def sample_of(run: Run, record: AnswerRecord) -> Sample:
+# By task, which fact each question asks for.
+Facts = Mapping[str, Sequence[int]]
+
+
+def sample_of(run: Run, record: AnswerRecord, facts: Facts) -> Sample:
     """A run's scores by example."""
     matrix = Matrix.from_json(run.matrix)  # type: ignore[arg-type]
     sizes = {answered.task: len(answered.values) for answered in record.answered}
@@ -23,14 +27,14 @@ def sample_of(run: Run, record: AnswerRecord) -> Sample:
     for answered in record.answered:
         values[answered.task][answered.experience] = np.array(answered.values, dtype=float)
     shares = {metric: {task: np.array(of, dtype=float) for task, of in by_task.items()} for metric, by_task in record.shares.items()}
-    return Sample(values, dict(zip(matrix.tasks, matrix.learned, strict=True)), shares)
+    return Sample(values, dict(zip(matrix.tasks, matrix.learned, strict=True)), shares, facts)
 
 
-def drawn(run: Run, record: AnswerRecord) -> Draws:
-    """The run's metrics in every draw; its own intervals are filled in."""
+def drawn(run: Run, record: AnswerRecord, facts: Facts) -> Draws:
+    """The run's metrics in every draw; its own intervals are filled in.   facts: as `same_facts` numbers them, which are drawn as one."""
     matrix = Matrix.from_json(run.matrix)  # type: ignore[arg-type]
     tasks = [task for task, kind in zip(matrix.tasks, matrix.kinds, strict=True) if kind == run.main_kind]
-    sample = sample_of(run, record)
+    sample = sample_of(run, record, facts)
     draws = {metric: values for metric, values in resampled(sample, tasks).items() if run.metrics.get(metric) is not None}
     many = independent(sample, tasks)
     ends = {metric: at_ends(interval(values), many[metric]) if metric in many else interval(values) for metric, values in draws.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from everlearn.evaluate.intervals import Sample, at_ends, independent, interval, mean_interval, over_runs, resampled
+from everlearn.evaluate.intervals import Sample, at_ends, counts, drawn_by_fact, independent, interval, mean_interval, over_runs, resampled
 from everlearn.evaluate.matrix import Matrix
 
 RANDOM = np.random.default_rng(0)
@@ -65,8 +65,8 @@ def test_rows_that_do_not_count_are_left_out() -> None:
 
 
 def test_shares_are_means_over_all_tasks_rows() -> None:
-    shares = {"kept": {"a": flips(0.5, 300), "b": np.full(100, np.nan)}, "new": {"a": flips(1, 100), "b": flips(0, 300)}, "none": {}}
-    found = resampled(Sample({"a": flips(1, 2)[None].repeat(2, 0)}, {"a": 1}, shares), ["a"])
+    shares = {"kept": {"a": flips(0.5, 100), "b": np.full(300, np.nan)}, "new": {"a": flips(1, 100), "b": flips(0, 300)}, "none": {}}
+    found = resampled(Sample({"a": flips(1, 100)[None].repeat(2, 0)}, {"a": 1}, shares), ["a"])
     assert found["kept"].mean() == pytest.approx(0.5, abs=0.01)
     assert found["new"].mean() == pytest.approx(0.25, abs=1e-9)  # each task keeps its size
     assert np.isnan(found["none"]).all()
@@ -122,3 +122,34 @@ def test_a_mean_of_tasks_stands_on_its_smallest() -> None:
     shares = {"kept": {"a": np.array([1, np.nan, 1.0]), "b": np.ones(50)}, "none": {}}
     found = independent(Sample({"a": small, "b": large}, {"a": 1, "b": 2}, shares), ["a", "b"])
     assert found == {"average_accuracy": 4, "learning_accuracy": 6, "kept": 52, "none": 0}
+
+
+def test_rows_that_each_ask_for_a_fact_of_their_own_are_drawn_as_ever() -> None:
+    sample = two_tasks(0.5)
+    own = Sample(sample.values, sample.learned, facts={"a": range(400), "b": range(400, 800)})
+    found, before = (resampled(of, ["a", "b"]) for of in (own, sample))
+    assert all((found[metric] == before[metric]).all() for metric in before)
+
+
+def test_two_tasks_that_ask_for_the_same_facts_are_as_sure_as_one() -> None:
+    row = np.stack([flips(0, 300), flips(0.5, 300)])
+    alone = resampled(Sample({"a": row}, {"a": 1}), ["a"])["average_accuracy"]
+    both = Sample({"a": row, "b": row}, {"a": 1, "b": 1}, facts={"a": range(300), "b": range(300)})
+    assert (resampled(both, ["a", "b"])["average_accuracy"] == alone).all()
+    assert np.std(resampled(Sample(both.values, both.learned), ["a", "b"])["average_accuracy"]) < 0.8 * np.std(alone)
+    assert independent(both, ["a", "b"])["average_accuracy"] == 300
+
+
+def test_five_phrasings_of_a_fact_are_one_draw() -> None:
+    """The spread of the mean of 80 facts, each asked five times: sqrt(0.25 / 80), not sqrt(0.25 / 400)."""
+    values, facts = np.tile(flips(0.5, 80), 5)[None].repeat(2, 0), [*range(80)] * 5
+    sample = Sample({"a": values}, {"a": 1}, {"kept": {"a": values[0]}}, {"a": facts})
+    for metric in ("average_accuracy", "kept"):
+        assert np.std(resampled(sample, ["a"])[metric]) == pytest.approx((0.25 / 80) ** 0.5, rel=0.1)
+    assert independent(sample, ["a"]) == {"average_accuracy": 80, "learning_accuracy": 80, "kept": 80}
+
+
+def test_no_task_is_without_a_row_in_any_draw() -> None:
+    found = drawn_by_fact({"a": 50, "b": 1}, {"a": range(50), "b": [7]}, 0, 400)
+    assert (found["a"] == counts("a", 50, 0, 400)).all()
+    assert (found["b"] == np.maximum(1, found["a"][:, 7:8])).all()

@@ -9,7 +9,7 @@ import pytest
 
 from everlearn import CausalModel, DataError, Example, Experience
 from everlearn.evaluate.scores import Answer
-from everlearn.evaluate.tasks import Task, answers, cell, tasks_of
+from everlearn.evaluate.tasks import Task, answers, cell, same_facts, tasks_of
 
 
 class Scripted:
@@ -158,3 +158,23 @@ def test_a_likelihood_says_nothing_of_stale_answers() -> None:
 def test_a_task_without_rows_is_refused() -> None:
     with pytest.raises(DataError, match="no test rows .task='quiz', examples=0"):
         tasks_of([Experience("2021", (row(" p"),), {"quiz": ()}, {"quiz": "exact"})])
+
+
+def test_phrasings_of_a_fact_of_the_almanac_ask_for_the_same() -> None:
+    from everlearn.streams.almanac import Almanac, almanac_stream
+
+    stream = almanac_stream(Almanac(facts=120, changed=10, appeared=5), periods=3, skills=30)
+    facts = same_facts(tasks_of(stream.experiences))
+    assert facts["unseen0"] == facts["kept"]
+    assert facts["unseen2"] == facts["changed2"] + facts["new2"]
+    assert not set(facts["changed1"]) & set(facts["kept"])  # what held before is another fact
+    assert len(set(facts["skills"])) == 30
+    assert not set(facts["skills"]) & set(facts["kept"])
+
+
+def test_one_question_in_two_tasks_asks_for_the_same_and_else_every_row_for_its_own() -> None:
+    p, q, other = (Example(prompt=prompt, completion=completion) for prompt, completion in ("px", "qy", "qz"))
+    one, two = Task("a", (p, q), "exact"), Task("b", (other,), "exact")
+    assert same_facts([one, two]) == {"a": (0, 1), "b": (1,)}
+    assert same_facts([one]) == same_facts([]) == {}
+    assert same_facts([Task("t", tuple(Example(text=text) for text in "uv"), "loss")]) == {}

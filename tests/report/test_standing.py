@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +57,30 @@ def test_answers_pair_two_methods_more_closely_than_their_intervals(make: Make) 
     assert found is not None
     assert found.ends is not None
     assert 0 <= found.ends[0] <= found.mean <= found.ends[1] < 0.03  # one question of 160 differs
+
+
+def asking_alike(folder: Path) -> Path:
+    """The folder, its four tasks now of the same forty facts."""
+    path = folder / "questions.jsonl.gz"
+    rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    path.write_bytes(gzip.compress("".join(json.dumps(row | {"fact": place % 40}) + "\n" for place, row in enumerate(rows)).encode()))
+    return folder
+
+
+def test_facts_are_drawn_in_all_tasks_that_ask_for_them(make: Make) -> None:
+    """Every task wins the same four of forty: four facts, not sixteen questions."""
+    right = {"a": ending(20, 20, 20, 20), "b": ending(24, 24, 24, 24)}
+    sections = (read_sections([folder])[0] for folder in (make("apart", right=right), asking_alike(make("alike", right=right))))
+    apart, alike = ((found.ends[1] - found.ends[0]) for s in sections if (found := gap(s, s.methods[1], s.methods[0])) is not None and found.ends is not None)
+    assert alike > 1.7 * apart
+
+
+def test_runs_of_which_only_one_knows_its_facts_are_not_paired(make: Make) -> None:
+    one, other = make("old", right={"a": ending(20, 20, 20, 20)}), asking_alike(make("new", right={"b": ending(20, 20, 20, 21)}))
+    (section,) = read_sections([one, other])
+    found = gap(section, section.methods[1], section.methods[0])
+    assert found is not None
+    assert (found.ends, found.apart) == (None, False)
 
 
 def test_falls_are_from_the_best_since_learned(make: Make) -> None:

@@ -23,32 +23,53 @@ class Sample:
 
     values: by task, (T + 1, n), the score of each example after each experience, NaN where it does not count or was not measured.
     learned: by task, the first experience that teaches it, 0 if there is none.   shares: by metric and task, (n,), numbers whose mean over
-    all tasks is the metric, NaN where an example is no part of it.
+    all tasks is the metric, NaN where an example is no part of it.   facts: by task, which fact each example asks for, as `same_facts` numbers
+    them; a task that is not in it asks for another with each.
     """
 
     values: Mapping[str, Array]
     learned: Mapping[str, int]
     shares: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+    facts: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 def resampled(sample: Sample, tasks: Sequence[str], seed: int = 0, draws: int = DRAWS) -> dict[str, Array]:
     """Each metric over `tasks` (of one kind of score) and each share, (draws,), with the examples of every task drawn anew with replacement.
 
-    The draws depend on the seed, the task and its size alone, so two runs over the same questions are resampled alike: their difference
-    is the paired one. Forgetting takes its best from the experience that is the best on all examples: the largest of several noisy means lies
+    The draws depend on the seed, the tasks, their sizes and their facts alone, so two runs over the same questions are resampled alike: their
+    difference is the paired one. Forgetting takes its best from the experience that is the best on all examples: the largest of several noisy means lies
     above the truth, in a draw once more than in the sample, and the interval would slide off its number.
     """
     learned = [sample.learned[task] for task in tasks]
-    drawn = {task: counts(task, sample.values[task].shape[1], seed, draws) for task in tasks}
+    sizes = {task: values.shape[1] for task, values in sample.values.items()}
+    sizes |= {task: len(values) for by_task in sample.shares.values() for task, values in by_task.items()}
+    drawn = drawn_by_fact(sizes, sample.facts, seed, draws)
     stays = {task: np.where(np.isnan(sample.values[task][-1]), np.nan, sample.values[task]) for task in tasks}  # what still counts at the end
     whole = np.stack([means(np.ones((1, stays[task].shape[1])), stays[task])[0] for task in tasks], axis=1)  # (T + 1, J)
     rows, lasting = (np.stack([means(drawn[task], of[task]) for task in tasks], axis=2) for of in (sample.values, stays))  # (draws, T + 1, J)
     found = dict(metrics_of(rows, learned, peaks_of(whole, learned), lasting))
     for metric, by_task in sample.shares.items():
-        parts = [(counts(task, len(values), seed, draws), values) for task, values in by_task.items()]
-        total = sum((drawn @ np.nan_to_num(values) for drawn, values in parts), np.zeros(draws))
-        many = sum((drawn @ ~np.isnan(values) for drawn, values in parts), np.zeros(draws))
+        total = sum((drawn[task] @ np.nan_to_num(values) for task, values in by_task.items()), np.zeros(draws))
+        many = sum((drawn[task] @ ~np.isnan(values) for task, values in by_task.items()), np.zeros(draws))
         found[metric] = np.divide(total, many, out=np.full(draws, np.nan), where=many > 0)
+    return found
+
+
+def drawn_by_fact(sizes: Mapping[str, int], facts: Mapping[str, Sequence[int]], seed: int, draws: int) -> dict[str, Array]:
+    """How often each example of every task is drawn, by task (draws, size): as often as the first one, in any task, that asks for the same fact.
+
+    Questions about one fact are right or wrong together, so to draw them one by one would count a fact once for each of its phrasings (the bootstrap
+    by cluster: Davison and Hinkley 1997, Bootstrap Methods and their Application, 3.8). Where every example asks for a fact of its own these are `counts`.
+    A task of which a draw would then have nothing is drawn by itself there.
+    """
+    first: dict[int, Array] = {}
+    found = {}
+    for task, size in sizes.items():
+        own = counts(task, size, seed, draws)
+        if task in facts:
+            together = np.stack([first.setdefault(fact, own[:, place]) for place, fact in enumerate(facts[task])], axis=1)
+            own = np.where(together.any(axis=1, keepdims=True), together, own)
+        found[task] = own
     return found
 
 
@@ -103,17 +124,23 @@ def at_ends(found: Interval | None, answers: int, sure: float = SURE) -> Interva
 
 
 def independent(sample: Sample, tasks: Sequence[str]) -> dict[str, int]:
-    """How many answers stand behind each metric over `tasks` that is a mean of scores, and each share; differences have no entry.
+    """How many facts stand behind each metric over `tasks` that is a mean of scores, and each share; differences have no entry.
 
-    A mean over J tasks stands on J times the answers of its smallest: every task weighs the same, so few answers in one leave much open.
+    A mean over J tasks stands on J times the facts of its smallest (every task weighs the same, so few answers in one leave much open), and on no
+    more than there are.
     """
     rows = {"average_accuracy": dict.fromkeys(tasks, -1), "learning_accuracy": {task: sample.learned[task] for task in tasks}}
-    counted = {metric: {task: ~np.isnan(sample.values[task][row]) for task, row in of.items()} for metric, of in rows.items()}
     found = {}
-    for metric, of in counted.items():
-        each = [many for counts_here in of.values() if (many := int(counts_here.sum()))]
-        found[metric] = len(each) * min(each, default=0)
-    return found | {metric: sum(int((~np.isnan(values)).sum()) for values in of.values()) for metric, of in sample.shares.items()}
+    for metric, of in rows.items():
+        each = [asked for task, row in of.items() if (asked := _asked(sample, task, sample.values[task][row]))]
+        found[metric] = min(len(each) * min(map(len, each), default=0), len(set().union(*each)))
+    return found | {metric: len(set().union(*(_asked(sample, task, of[task]) for task in of))) for metric, of in sample.shares.items()}
+
+
+def _asked(sample: Sample, task: str, values: Array) -> set[object]:
+    """The facts of a task's examples that have a number here."""
+    facts = sample.facts.get(task)
+    return {(task, place) if facts is None else facts[place] for place in np.flatnonzero(~np.isnan(values)).tolist()}
 
 
 def mean_interval(values: Sequence[float], seed: int = 0) -> Interval:

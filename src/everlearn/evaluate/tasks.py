@@ -10,6 +10,8 @@ from everlearn.evaluate.scores import SCORERS, Answer, guess, right, same
 from everlearn.models.language import LanguageModel
 from everlearn.types import Example, Experience, Score
 
+ALMANAC = "almanac/"  # how the source of a row begins that is about one of its facts
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -70,6 +72,20 @@ def _checked(task: str, kind: Score, examples: Collection[Example]) -> None:
             raise DataError(
                 f"a test row's choices must be two or more with the completion among them (task={task!r}, id={example.id!r}, choices={example.choices!r})."
             )
+
+
+def same_facts(tasks: Iterable[Task]) -> dict[str, tuple[int, ...]]:
+    """By task, the number of the fact that each row asks for, equal where rows, in any task, ask for the same; empty where no two rows do.
+
+    A row asks for what its question asks for; a row of the almanac for its fact as it holds from a time on, in whichever of its phrasings.
+    """
+    numbers: dict[object, int] = {}
+    found = {task.name: tuple(numbers.setdefault(_fact(e), len(numbers)) for e in task.examples) for task in tasks}
+    return found if len(numbers) < sum(map(len, found.values())) else {}
+
+
+def _fact(example: Example) -> object:
+    return (example.source, example.time) if example.source.startswith(ALMANAC) else example.question or example.id
 
 
 def answers(model: LanguageModel, task: Task) -> list[Answer]:

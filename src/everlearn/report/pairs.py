@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from everlearn.evaluate.intervals import DRAWS, Array, counts, means
+from everlearn.evaluate.intervals import DRAWS, Array, drawn_by_fact, means
 from everlearn.report.saved import Batch, RunRecord
 
 
@@ -14,9 +14,8 @@ def end_draws(run: RunRecord, batch: Batch, kind: str) -> Array | None:
     Draws are the same for the same questions, so the difference of two runs' draws is the paired one.
     """
     last, kinds = len(run.matrix.experiences), dict(zip(run.matrix.tasks, run.matrix.kinds, strict=True))
-    columns = [
-        means(counts(record.task, len(record.values), 0, DRAWS), np.array([record.values], dtype=float))[:, 0]
-        for record in batch.answers(run)
-        if record.experience == last and kinds.get(record.task) == kind and record.values
-    ]
+    ends = {record.task: np.array([record.values], dtype=float) for record in batch.answers(run) if record.experience == last and record.values}
+    sizes = {task: values.shape[1] for task, values in ends.items()}
+    drawn = drawn_by_fact(sizes, {task: facts for task, facts in batch.facts.items() if len(facts) == sizes.get(task)}, 0, DRAWS)
+    columns = [means(drawn[task], values)[:, 0] for task, values in ends.items() if kinds.get(task) == kind]
     return np.nanmean(np.stack(columns), axis=0) if columns and not np.isnan(columns).all(axis=0).any() else None

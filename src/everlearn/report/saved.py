@@ -112,7 +112,9 @@ class ResultsRecord(_Record):
 
 
 class QuestionRecord(_Record):
-    """A test row.   old: what was true before.   until: the experience from which on it no longer counts."""
+    """A test row.   old: what was true before.   until: the experience from which on it no longer counts.   fact: the number of what it asks for, where
+    several rows may ask for the same.
+    """
 
     task: str
     id: str = ""
@@ -120,6 +122,7 @@ class QuestionRecord(_Record):
     answer: str = ""
     old: str | None = None
     until: int | None = None
+    fact: int | None = None
 
 
 class AnswersRecord(_Record):
@@ -148,6 +151,12 @@ class Batch:
     folder: Path
     results: ResultsRecord
     questions: Mapping[str, tuple[QuestionRecord, ...]] | None
+
+    @property
+    def facts(self) -> dict[str, tuple[int, ...]]:
+        """By task, the fact that each question asks for; empty where no two ask for the same, or an older file does not say."""
+        known = {task: tuple(q.fact for q in asked if q.fact is not None) for task, asked in (self.questions or {}).items()}
+        return {task: facts for task, facts in known.items() if facts}
 
     def answers_file(self, run: RunRecord) -> Path | None:
         """Where what the run's model said is; None where it was not kept."""

@@ -70,9 +70,10 @@ class Method:
         return mean(run.cost.get(name) for run in self.runs)
 
     @cached_property
-    def draws(self) -> dict[tuple[int, int], Array]:
-        """By seed and order, the score at the end on other draws of the questions, (draws,); empty where answers were not kept."""
-        found = {(run.seed, run.order): end_draws(run, batch, run.main_kind) for run, batch in zip(self.runs, self.sources, strict=True)}
+    def draws(self) -> dict[tuple[int, int, bool], Array]:
+        """The score at the end on other draws of the questions, (draws,), by seed, order and whether facts were drawn; empty without answers."""
+        runs = zip(self.runs, self.sources, strict=True)
+        found = {(run.seed, run.order, bool(batch.facts)): end_draws(run, batch, run.main_kind) for run, batch in runs}
         return {key: drawn for key, drawn in found.items() if drawn is not None}
 
     @cached_property
