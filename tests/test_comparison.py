@@ -66,6 +66,7 @@ def test_results_json_has_the_agreed_form(results: Results, out: Path) -> None:
         assert len(run["matrix"]["rows"]) == 3
         assert {len(row) for row in run["matrix"]["rows"]} == {len(run["matrix"]["tasks"])}
         assert len(run["matrix"]["experiences"]) == 2
+        assert set(run["hardware"]) == {"device", "threads", "memory_bytes", "torch", "transformers"}
 
 
 def test_plain_forgets_and_the_method_forgets_less(results: Results) -> None:

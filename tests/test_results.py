@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,17 @@ def test_results_come_back_as_they_were(tmp_path: Path) -> None:
     results = Results("towns", "tiny", [a_run("plain"), a_run("replay")])
     results.save(tmp_path / "results.json")
     assert Results.load(tmp_path / "results.json") == results
+
+
+def test_a_run_of_before_hardware_was_kept_is_one_still(tmp_path: Path) -> None:
+    run = a_run("plain")
+    run.hardware = {"device": "AMD EPYC", "threads": 2}
+    run.save(tmp_path / "run.json")
+    assert Run.load(tmp_path / "run.json") == run
+    saved = json.loads((tmp_path / "run.json").read_text())
+    del saved["hardware"]
+    (tmp_path / "run.json").write_text(json.dumps(saved))
+    assert Run.load(tmp_path / "run.json").hardware == {}
 
 
 def test_seconds_over_plain_are_those_of_the_same_seed() -> None:

@@ -15,6 +15,7 @@ from everlearn.config import Recipe
 from everlearn.errors import Diverged, StateError
 from everlearn.evaluate.cost import PeakMemory, state_bytes
 from everlearn.evaluate.divergence import Anchor, Divergence
+from everlearn.evaluate.hardware import hardware
 from everlearn.evaluate.probes import probe, shares
 from everlearn.evaluate.scores import Answer
 from everlearn.evaluate.tasks import answers
@@ -65,7 +66,7 @@ class Course:
             self._course(model, served, learner, anchor)
         self.seen.seconds["all"], self.seen.peak = self._elapsed(), memory.bytes
         finished = Finished(self.setup, self.recipe, self.seed, self.seen)
-        return finished.run(print_of, state_bytes(learner.state())), finished.record()
+        return finished.run(print_of, state_bytes(learner.state()), hardware(model.device)), finished.record()
 
     def forget_unfinished(self) -> None:
         """Delete what was kept to go on from, once the run is on disk."""

@@ -60,8 +60,8 @@ class Finished:
         self.setup, self.recipe, self.seed, self.seen = setup, recipe, seed, seen
         self.shares = self._shares()
 
-    def run(self, print_of: str, extra: int) -> Run:
-        """The numbers. extra: bytes of the learner's state."""
+    def run(self, print_of: str, extra: int, hardware: dict[str, object]) -> Run:
+        """The numbers. extra: bytes of the learner's state.   hardware: what computed it, to its end."""
         tasks, seen = self.setup.tasks, self.seen
         cells = [[cell(task, row[task.name], number) if row else (None, None) for task in tasks] for number, row in enumerate(seen.answers)]
         matrix = Matrix(
@@ -88,6 +88,7 @@ class Finished:
             corpus={t.name: found for t in tasks if (found := self._corpus(t))},
             divergence=self._moved(),
             probes={name: [row.get(name) for row in seen.probed] for name in (seen.probed[0] if seen.probed else {})},
+            hardware=hardware,
         )
 
     def _lasting(self) -> tuple[tuple[float | None, ...], ...]:

@@ -50,6 +50,7 @@ class Run:
     intervals: by metric, 95 % of the bootstrap over test examples.   corpus: by task and measure (chrF2, BLEU, rougeL, nDCG@10 ...), one
     number a row of the matrix.   divergence: kl from the starting model in nats a token, perplexity, nats_per_byte on anchor text, by row.
     probes: the share right of each skill and safety probe, by row; None where not asked.   name: of its file.
+    hardware: what computed it, as `hardware` tells; empty in older files, and no part of the fingerprint.
     """
 
     method: str
@@ -69,6 +70,7 @@ class Run:
     divergence: dict[str, list[float | None]] = field(default_factory=dict)
     probes: dict[str, list[float | None]] = field(default_factory=dict)
     name: str = ""
+    hardware: dict[str, object] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write aside, flush, rename: a run is on disk whole or not at all."""

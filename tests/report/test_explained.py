@@ -37,6 +37,20 @@ def test_settings_are_words_and_name_the_seeds(make: Make) -> None:
     assert (found["lora"], found["seeds"], found["version"]) == ("none", "0", "0.1.0")
 
 
+def test_settings_say_what_computed_the_runs_where_that_is_known(make: Make) -> None:
+    folder = make(right={"plain": ROWS, "ewc": ROWS}, answers=False)
+    saved = json.loads((folder / "results.json").read_text())
+    known = {"device": "AMD EPYC", "threads": 1, "memory_bytes": 25_276_502_016, "torch": "2.9.0", "memory_speed": 3}
+    saved["runs"][0]["hardware"] = known
+    saved["runs"].append(saved["runs"][0] | {"seed": 1, "fingerprint": "b", "hardware": known | {"threads": 4}})
+    (folder / "results.json").write_text(json.dumps(saved))
+    first, other = (dict(settings_of(method)) for method in read_sections([folder])[0].methods)
+    assert first["computed on"] == (
+        "AMD EPYC, 1 thread, 25.3 GB of memory, torch 2.9.0, memory speed 3; AMD EPYC, 4 threads, 25.3 GB of memory, torch 2.9.0, memory speed 3"
+    )
+    assert "computed on" not in other
+
+
 def test_settings_of_another_form_are_shown_as_they_are(make: Make) -> None:
     folder = make(right={"plain": ROWS}, answers=False)
     saved = json.loads((folder / "results.json").read_text())

@@ -178,6 +178,15 @@ def test_an_old_file_makes_a_shorter_page(make: Make) -> None:
     assert "These records do not hold the command." in text
 
 
+def test_the_page_says_what_computed_it(make: Make) -> None:
+    folder = make(answers=False)
+    saved = json.loads((folder / "results.json").read_text())
+    for run in saved["runs"]:
+        run["hardware"] = {"device": "AMD <EPYC>", "threads": 2, "torch": "2.9.0"}
+    (folder / "results.json").write_text(json.dumps(saved))
+    assert "Computed on AMD <EPYC>, 2 threads, torch 2.9.0. Records:" in words(read(write_report(folder)))
+
+
 def test_answers_that_were_not_kept_are_said_to_be_missing(make: Make) -> None:
     folder = make()
     for path in (folder / "runs").glob("*.answers.jsonl.gz"):

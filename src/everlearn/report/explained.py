@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import JsonValue
 
+from everlearn.report.saved import RunRecord
 from everlearn.report.sections import Method, parts_of
+from everlearn.report.words import counted, size
 
 METHODS = {
     "agem": "where a step would harm remembered rows, the harmful part of it is taken out",
@@ -62,8 +64,24 @@ def settings_of(method: Method) -> list[tuple[str, str]]:
     found += [(name.replace("_", " "), text) for name, text in _flat(rest)]
     found.append(("seeds", ", ".join(str(seed) for seed in sorted({run.seed for run in method.runs}))))
     found += [("version", first.version)] if first.version else []
+    found += [("computed on", "; ".join(computed))] if (computed := computed_on(method.runs)) else []
     prints = [run.fingerprint[:12] for run in method.runs if run.fingerprint]
     return [*found, ("fingerprints", ", ".join(prints))] if prints else found
+
+
+def computed_on(runs: Sequence[RunRecord]) -> list[str]:
+    """The hardware and libraries of runs that say theirs, each once: "AMD EPYC, 2 threads, 25.3 GB of memory, torch 2.9.0, transformers 5.1.0"."""
+    return list(dict.fromkeys(said for run in runs if (said := ", ".join(_machine(run.hardware)))))
+
+
+def _machine(told: Mapping[str, JsonValue]) -> Iterator[str]:
+    for name, value in told.items():
+        if name == "memory_bytes" and isinstance(value, int | float):
+            yield f"{size(value)} of memory"
+        elif name == "threads" and isinstance(value, int):
+            yield counted(value, "thread")
+        else:
+            yield _text(value) if name == "device" else f"{name.replace('_', ' ')} {_text(value)}"
 
 
 def _called(methods: JsonValue) -> str:

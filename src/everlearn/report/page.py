@@ -15,7 +15,7 @@ from everlearn.errors import MissingExtra, SettingError
 from everlearn.report import tables
 from everlearn.report.changes import SHOWN, ChangeList, change_lists
 from everlearn.report.drawing import Figure, Look, look
-from everlearn.report.explained import explained, settings_of
+from everlearn.report.explained import computed_on, explained, settings_of
 from everlearn.report.figures import cost_figure, extra_figures, probe_columns, stream_figures
 from everlearn.report.sections import BOUNDS, Method, Section, read_sections
 from everlearn.report.standing import ranks
@@ -165,6 +165,11 @@ class SectionView:
     @property
     def dates(self) -> list[str]:
         return sorted({batch.results.created[:10] for batch in self.section.batches if batch.results.created})
+
+    @property
+    def computed(self) -> list[str]:
+        """What computed the runs, each machine once."""
+        return computed_on([run for method in self.section.methods for run in method.runs])
 
     @property
     def tasks(self) -> list[tuple[str, str, str, str, str, str, str]]:

@@ -89,6 +89,7 @@ class RunRecord(_Record):
     fingerprint: str = ""
     version: str = ""
     name: str = ""
+    hardware: dict[str, JsonValue] = {}
 
     @property
     def scores(self) -> Matrix:
