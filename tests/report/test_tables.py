@@ -163,14 +163,16 @@ def test_all_that_are_level_are_marked_alike(make: Make) -> None:
     assert {label: cells[0].best for label, _, cells, _ in overview([found])} == {"replay": True, "ewc(strength=1)": True, "plain": False}
 
 
-def test_nats_per_byte_are_not_drawn_from_zero_and_long_names_are_cut_on_the_axis(make: Make) -> None:
+def test_perplexity_and_nats_per_byte_are_drawn_where_they_lie_and_long_names_are_cut_on_the_axis(make: Make) -> None:
     def change(saved: dict[str, Any]) -> None:
         for run in saved["runs"]:
-            run["divergence"] = {"nats_per_byte": [2.8, 3.1, 3.3, 3.5], "kl": [4.3e-10, 1.0, 1.0, 1710.2]}
+            run["divergence"] = {"perplexity": [25.1, 25.2, 25.3, 25.4], "nats_per_byte": [2.8, 3.1, 3.3, 3.5], "kl": [4.3e-10, 1.0, 1.0, 1710.2]}
             run["matrix"]["experiences"][0] = "kitchen_and_dining"
 
     figures = {figure.title: figure for figure in extra_figures(section(make, change))}
-    assert figures["Nats per byte"].layout["yaxis"]["rangemode"] == "normal"  # type: ignore[index,call-overload]
+    drawn = ("Perplexity", "Nats per byte", "Distance from the start")
+    modes = {title: figures[title].layout["yaxis"]["rangemode"] for title in drawn}  # type: ignore[index,call-overload]
+    assert modes == {"Perplexity": "normal", "Nats per byte": "normal", "Distance from the start": "tozero"}
     assert figures["Distance from the start"].rows[0][1:] == ("0", "1", "1", "1,710")
     assert figures["Nats per byte"].heads[2] == "kitchen_and_…"
 

@@ -75,7 +75,8 @@ def extra_figures(section: Section) -> list[Figure]:
         found.append(line_figure(section, "Outdated answers", "Share of answers that were true before, mean over tasks; 0 is best.", stale, unit="share"))
     for name in _names(section, lambda run: run.divergence):
         title, about = SAID.get(name, (name.replace("_", " ").capitalize(), ""))
-        found.append(line_figure(section, title, about, _by_method(section, partial(_divergence, name)), unit="level" if name == "nats_per_byte" else "number"))
+        curves = _by_method(section, partial(_divergence, name))
+        found.append(line_figure(section, title, about, curves, unit="level" if name in ("perplexity", "nats_per_byte") else "number"))
     for name, curves in _probes(section).items():
         if not _at_the_ends(curves):
             about = "A probe: share of right answers to what the stream does not teach."
