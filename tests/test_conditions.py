@@ -62,6 +62,24 @@ def test_orders_that_are_not_there_or_would_be_untrue_are_refused() -> None:
         compare([small("a"), small("b", old_completion=" x0")], orders=2)
 
 
+@pytest.mark.parametrize(("held", "taken"), [(10, 10), (399, 399), (400, 200), (599, 300), (4452, 203)])
+def test_a_large_base_gives_200_to_399_anchors(held: int, taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fingerprints of runs hold their anchors: another number would make every run with a base another one."""
+    base, seen = tuple(Example(prompt=f"q{n}", completion=f" {n}") for n in range(held)), []
+
+    class Stopped(Exception):
+        """Before anything is learned."""
+
+    def stop(whole: Setup, *more: object) -> Results:
+        seen.append(len(whole.anchors))
+        raise Stopped
+
+    monkeypatch.setattr("everlearn.comparison._run_all", stop)
+    with pytest.raises(Stopped):
+        compare(Stream("s", (small("a"),), base), methods="plain", anchor="auto")
+    assert seen == [taken]
+
+
 def test_ones_own_anchor_text(tmp_path: Path) -> None:
     (tmp_path / "anchor.jsonl").write_text('{"text": "The mayor of Penwick is Ann."}\n')
     run = compare([small("a")], methods="plain", anchor=tmp_path / "anchor.jsonl").runs[0]

@@ -27,7 +27,8 @@ from everlearn.streams.files import read_examples
 from everlearn.streams.folder import load_stream
 from everlearn.types import Example, Experience, Stream, superseded
 
-MOST_ANCHORS = 200  # rows of a base, taken evenly
+# Rows of a base that has as many, taken evenly: every n-th, n rounded down, so up to 399. To round up would make other anchors, and of every run another.
+LEAST_ANCHORS = 200
 
 
 def compare(
@@ -55,7 +56,7 @@ def compare(
     out: a folder; a run that was stopped goes on from where it was, and ends with the numbers it would have had.
     lora: as for `load_model`.   valid: test on the validation rows, to choose settings.   orders: of the experiences, the given one first.
     anchor: text on which the distance from the starting model is measured: a file, "everlearn" for our passages, or "auto" for what the stream's
-    base holds and no experience answers differently (ours, where there is no base); None for no such measure.
+    base holds and no experience answers differently (evenly taken, of a large one 200 to 399 rows; ours, where there is no base); None for no such measure.
     probes: also ask the skill and safety probes, before and after.   save_every: seconds between savings inside an experience.
     A run whose model breaks (a loss that is no number) is left out with a warning, and raised where no other is left. Raises DataError, SettingError
     or ModelError before anything is learned, and StateError while another process writes to `out`.
@@ -181,7 +182,7 @@ def _anchors(anchor: str | Path | None, stream: Stream) -> list[Example]:
     if str(anchor) == "auto":
         new = (example for experience in stream for example in experience.train)
         stays = [e for e in superseded(stream.base, new) if e.chosen is None]
-        return [replace(e, task=None) for e in stays[:: max(1, len(stays) // MOST_ANCHORS)]] or anchor_texts()
+        return [replace(e, task=None) for e in stays[:: max(1, len(stays) // LEAST_ANCHORS)]] or anchor_texts()
     return anchor_texts() if str(anchor) == "everlearn" else read_examples(Path(anchor))
 
 
