@@ -123,7 +123,7 @@ class Row:
     """An Example in this run: encoded, and told apart by its example's id.
 
     tokens: all token ids.   learned: the positions in `tokens` (each >= 1) whose token is a target.   from_memory: rehearsed, not new.
-    weight: a factor on its loss values.
+    weight: a factor on its loss values.   factors: another one for each learned token; empty for 1.
     """
 
     example: Example
@@ -131,10 +131,16 @@ class Row:
     learned: tuple[int, ...]
     from_memory: bool = False
     weight: float = 1.0
+    factors: tuple[float, ...] = ()
 
     @property
     def id(self) -> str:
         return self.example.id
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """The factor on each learned token's loss."""
+        return tuple(self.weight * factor for factor in self.factors) if self.factors else (self.weight,) * len(self.learned)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

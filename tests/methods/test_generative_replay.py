@@ -11,6 +11,8 @@ import torch
 
 from everlearn import Almanac, CausalModel, Example, Experience, GenerativeReplay, Gradient, SettingError, Settings, StateError, almanac_stream
 from everlearn.evaluate.tasks import Task, answers
+from everlearn.learn.objectives import Supervised
+from everlearn.learn.plan import Plan
 from everlearn.methods import writing
 from everlearn.methods.distill import Distill
 from everlearn.methods.writing import Writer, first_chance, prompt_of
@@ -23,7 +25,8 @@ NEW = STREAM.experiences[0].train
 
 @pytest.fixture(scope="module")
 def written(shared_tiny: CausalModel) -> list[Example]:
-    return GenerativeReplay().written(shared_tiny, shared_tiny.encoder.rows(NEW), 60, Random(0))
+    method = GenerativeReplay()
+    return method.written(method.writer(shared_tiny, shared_tiny.encoder.rows(NEW), Random(0)), 60)
 
 
 def test_the_model_answers_what_it_wrote(shared_tiny: CausalModel, written: list[Example]) -> None:
@@ -88,7 +91,7 @@ def test_a_writer_that_cannot_write_prompts_stops_trying(shared_tiny: CausalMode
     writer = Writer(shared_tiny, NEW, 8, Sampling(), 0.75, Random(0))
     assert writer.ending == "\nAnswer:"
     writer.round(40)
-    assert not writer.writes  # the tiny model was never taught its questions
+    assert writer.tried and not writer.ended  # the tiny model was never taught its questions
 
 
 class Author(CausalModel):
@@ -142,7 +145,7 @@ def test_it_keeps_more_than_plain_and_stores_nothing(load_tiny: object) -> None:
         asked = Task("kept", tuple(e for e in STREAM.experiences[0].tests["kept"] if e.until is None)[::4], "exact")
         kept.append(sum(answer.value for answer in answers(model, asked)) / len(asked.examples))
     assert kept[1] > kept[0] + 0.03
-    assert GenerativeReplay().state() == {"teacher": {"ids": {}, "logs": {}}, "kept": {}}
+    assert GenerativeReplay().state() == {"teacher": {"ids": {}, "logs": {}}, "kept": {}, "due": {}}
 
 
 def test_kept_samples_stay_as_they_were_said_and_leave_when_they_are_asked(tiny: CausalModel) -> None:
@@ -181,3 +184,53 @@ def test_settings_outside_their_range_are_refused() -> None:
             GenerativeReplay(**{name: value})
     with pytest.raises(SettingError, match="distill strength must be at least 0, got -1"):
         GenerativeReplay(strength=-1)
+
+
+def test_a_prompt_that_is_learned_too_counts_by_its_factor(shared_tiny: CausalModel) -> None:
+    row = shared_tiny.encoder.rows(NEW[:1])[0]
+    whole = shared_tiny.encoder.asked_too(row, 0.25)
+    assert whole.learned == tuple(range(1, len(row.tokens)))
+    assert shared_tiny.encoder.asked_too(whole, 0.5) == whole  # once is enough
+    batch = shared_tiny.batch([whole])
+    nats = torch.nn.functional.cross_entropy(shared_tiny.logits(batch).logits, batch.targets, reduction="none")
+    asked = len(whole.learned) - len(row.learned)
+    expected = torch.cat([0.25 * nats[:asked], nats[asked:]])
+    assert torch.equal(Supervised().loss(shared_tiny, batch, shared_tiny.logits(batch)), expected)
+    text = shared_tiny.encoder.rows([Example(text="The mayor of Ashford.")])[0]
+    assert shared_tiny.encoder.asked_too(text, 0.25) is text
+
+
+def test_a_plan_keeps_which_prompts_are_learned(shared_tiny: CausalModel) -> None:
+    rows = shared_tiny.encoder.rows(NEW[:4])
+    mixed = GenerativeReplay(share=1, rows=8, prompts=0.25).mix(shared_tiny, rows, Random(0))
+    again = Plan.load(shared_tiny.encoder, {"plan": Plan(mixed, rows, 2).state()})
+    assert [(row.tokens, row.learned, row.weights) for row in again.rows] == [(row.tokens, row.learned, row.weights) for row in mixed]
+    assert {row.factors[0] for row in again.rows} == {0.25}
+    assert not any(row.factors for row in again.new)
+
+
+def test_a_model_that_learned_prompts_writes_them(tiny: CausalModel) -> None:
+    learner = Gradient([GenerativeReplay(share=0.2, rows=20, prompts=1.0)], Settings(rate=2e-3, passes=4, batch=16))
+    learner.learn(tiny, Experience("1", NEW[:200]))
+    writer = Writer(tiny, NEW[200:260], 8, Sampling(), 1.0, Random(0))
+    writer.round(40)
+    assert writer.ability >= writing.SELDOM  # before, none: see above
+
+
+def test_what_was_learned_meanwhile_is_asked_again(tiny: CausalModel) -> None:
+    method = GenerativeReplay(share=0.5, rows=60, keep=50)
+    method.mix(tiny, tiny.encoder.rows(NEW[:60]), Random(0))
+    changed = method.kept[0]
+    method.mix(tiny, tiny.encoder.rows([Example(prompt=changed.prompt, completion=" somebody new"), *NEW[60:100]]), Random(1))
+    assert changed.prompt in {e.prompt for e in method.due} - {e.prompt for e in method.kept}
+    mixed = method.mix(tiny, tiny.encoder.rows(NEW[100:160]), Random(2))
+    asked = {row.example.prompt: row.example.completion for row in mixed if row.from_memory} | {e.prompt: e.completion for e in method.kept}
+    if changed.prompt in asked:  # what the third experience asks too waits on
+        assert asked[changed.prompt] == tiny.generate([changed], 12)[0]
+    else:
+        assert changed.prompt in {e.prompt for e in method.due}
+
+
+def test_all_prompts_begin_with_the_words_they_share() -> None:
+    assert writing._beginning(["Question: Who is it?", "Question: Whose is it?"]) == "Question: "
+    assert writing._beginning(["One", "Two"]) == writing._beginning([]) == ""

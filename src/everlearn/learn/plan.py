@@ -36,7 +36,7 @@ class Plan:
     def state(self) -> State:
         """Every example once, and the order."""
         examples = {row.id: row.example.to_json() for row in (*self.rows, *self.new)}
-        order = [[row.id, row.from_memory, row.weight] for row in self.rows]
+        order = [[row.id, row.from_memory, row.weight, *([list(row.learned), list(row.factors)] if row.factors else [])] for row in self.rows]
         return {"examples": examples, "order": order, "new": [row.id for row in self.new], "total": self.total}
 
     @classmethod
@@ -47,5 +47,9 @@ class Plan:
             raise StateError(f"the saved state has no plan (keys={sorted(state)[:5]!r}). Give what the checkpoint was offered.")
         examples = {key: Example.from_json(row) for key, row in saved["examples"].items()}
         fresh = dict(zip(examples, encoder.rows(examples.values()), strict=True))
-        rows = [Row(examples[key], fresh[key].tokens, fresh[key].learned, memory, weight) for key, memory, weight in saved["order"]]
+        rows = [_put_back(fresh[key], *how) for key, *how in saved["order"]]
         return cls(rows, [fresh[key] for key in saved["new"]], int(saved["total"]))
+
+
+def _put_back(row: Row, memory: bool, weight: float, learned: Sequence[int] | None = None, factors: Sequence[float] = ()) -> Row:
+    return Row(row.example, row.tokens, row.learned if learned is None else tuple(learned), memory, weight, tuple(factors))

@@ -30,7 +30,9 @@ class GenerativeReplay(Method):
     rounds: of writing, at most; they end when one brings less than `fresh` of its size that was not there.   overlap: a sample that has more than
     this share of a new question's words (those all its phrasings have) is dropped.   confidence: least probability of the answer's tokens
     (geometric mean), 0 for no filter.   strength: of the distillation, on these and all other rehearsed rows, for the `k` likeliest tokens and
-    the rest.   keep: most samples kept for later experiences, with the distribution of when they were written; 0 keeps none.
+    the rest.   keep: most samples kept for later experiences, with the distribution of when they were written; 0 keeps none. What new data asks
+    leaves them, and is asked again of the model that has learned it.   prompts: weight of the tokens of all prompts, new and own, which are then
+    learned too, so that the model can write them later (LAMOL's second loss), in [0, 1].
     """
 
     neutral = {"share": 0.0}
@@ -52,6 +54,7 @@ class GenerativeReplay(Method):
         strength: float = 1.0,
         k: int = 32,
         keep: int = 0,
+        prompts: float = 0.0,
     ) -> None:
         at_least("generative_replay share", share, 0, 10)
         at_least("generative_replay rows", rows, 1)
@@ -60,10 +63,12 @@ class GenerativeReplay(Method):
         at_least("generative_replay fresh", fresh, 0, 1)
         at_least("generative_replay overlap", overlap, 0, 1)
         at_least("generative_replay confidence", confidence, 0, 1)
+        at_least("generative_replay prompts", prompts, 0, 1)
         self.share, self.rows, self.rounds, self.fresh = share, rows, rounds, fresh
         self.overlap, self.confidence = overlap, confidence
-        self.sampling, self.keep = Sampling(temperature), keep
+        self.sampling, self.keep, self.prompts = Sampling(temperature), keep, prompts
         self.kept: list[Example] = []
+        self.due: list[Example] = []  # what the present experience asks too: to be asked again once that is learned
         self.teacher = Distill(strength if share else 0.0, on="memory", k=k)
 
     def mix(self, model: TrainedModel, rows: list[Row], random: Random) -> list[Row]:
@@ -71,20 +76,33 @@ class GenerativeReplay(Method):
         if not self.share or not new:
             return rows
         once = list({row.id: row for row in new}.values())
+        own = self._own(model, once, ceil(self.share * len(new)), random)
+        tokens = self.share * sum(len(row.tokens) for row in new)
+        mixed = interleaved(rows, drawn(model.encoder, own, tokens, random)) if own else rows
+        return [self._learned(model, row) for row in mixed]
+
+    def _learned(self, model: TrainedModel, row: Row) -> Row:
+        return model.encoder.asked_too(row, self.prompts) if self.prompts else row
+
+    def _own(self, model: TrainedModel, once: Sequence[Row], wanted: int, random: Random) -> list[Example]:
+        """What is rehearsed: samples kept and not contradicted, those asked again, and new ones."""
         asked, told = asked_in([row.example for row in once]), {row.example.question for row in once}
-        held = [e for e in self.kept if e.question not in told and asked.overlap(prompt_of(e) or e.text or "") <= self.overlap]
-        wanted = ceil(self.share * len(new))
+        fits = [e.question not in told and asked.overlap(prompt_of(e) or e.text or "") <= self.overlap for e in self.kept]
+        held = [e for e, fit in zip(self.kept, fits, strict=True) if fit]
+        writer = self.writer(model, once, random)
+        held += writer.again([e for e in self.due if e.question not in told])
+        self.due = [e for e, fit in zip(self.kept, fits, strict=True) if not fit and e.text is None]
         room = max(self.keep - len(held), wanted // 4) if self.keep else wanted  # a full store still takes in what was learned since
-        own = self.written(model, once, min(self.rows, room), random)
+        own = self.written(writer, min(self.rows, room))
         known = {e.question or e.text for e in held}
         own = [*held, *(e for e in own if (e.question or e.text) not in known)]
         self.kept = own if len(own) <= self.keep else sorted(random.sample(own, self.keep), key=lambda e: e.id)
-        tokens = self.share * sum(len(row.tokens) for row in new)
-        return interleaved(rows, drawn(model.encoder, own, tokens, random)) if own else rows
+        return own
 
     def begin(self, model: TrainedModel, rows: Sequence[Row]) -> None:
         held, kept = self.teacher.teacher, {e.id for e in self.kept}
-        rest = model.encoder.rows((e for e in self.kept if e.id not in {row.id for row in rows}), from_memory=True)
+        here = {row.id for row in rows}
+        rest = [self._learned(model, row) for row in model.encoder.rows((e for e in self.kept if e.id not in here), from_memory=True)]
         self.teacher.begin(model, [row for row in (*rows, *rest) if row.id not in held or row.id not in kept])
         self.teacher.teacher |= {key: answer for key, answer in held.items() if key in kept}  # as it was said when it was written
 
@@ -95,7 +113,8 @@ class GenerativeReplay(Method):
         return self.teacher.loss(model, batch, out)
 
     def state(self) -> State:
-        return {"teacher": self.teacher.state(), "kept": {e.id: e.to_json() for e in self.kept}}
+        kept, due = ({e.id: e.to_json() for e in examples} for examples in (self.kept, self.due))
+        return {"teacher": self.teacher.state(), "kept": kept, "due": due}
 
     def load(self, state: State) -> None:
         teacher, kept = state.get("teacher"), state.get("kept")
@@ -103,11 +122,16 @@ class GenerativeReplay(Method):
             raise StateError(f"the saved state has no samples (keys={sorted(state)[:5]!r}). Load the state of a generative_replay method.")
         self.teacher.load(teacher)
         self.kept = [Example.from_json(saved) for saved in kept.values()]
+        due = state.get("due", {})
+        self.due = [Example.from_json(saved) for saved in due.values()] if isinstance(due, dict) else []
 
-    def written(self, model: TrainedModel, rows: Sequence[Row], most: int, random: Random) -> list[Example]:
-        """At most `most` samples of what the model knows, in the forms of the given rows, none about what those are about."""
+    def writer(self, model: TrainedModel, rows: Sequence[Row], random: Random) -> Writer:
+        """One for these new rows: it writes in their forms, and nothing about what they are about."""
         limit = max(len(row.learned) for row in rows)
-        writer = Writer(model, [row.example for row in rows], limit, self.sampling, self.overlap, random, self.confidence)
+        return Writer(model, [row.example for row in rows], limit, self.sampling, self.overlap, random, self.confidence)
+
+    def written(self, writer: Writer, most: int) -> list[Example]:
+        """At most `most` samples of what the model knows."""
         found: dict[str, Example] = {}
         for _ in range(self.rounds):
             before, wanted = len(found), most - len(found)

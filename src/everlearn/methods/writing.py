@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from math import exp
 from random import Random
 
@@ -21,6 +21,8 @@ from everlearn.types import Example, Row
 CROSSED = 0.5  # of the phrases that fill a shape, the share put together from two; names nobody gave come from here
 EXPLORED = 0.3  # of the fillings, the share that tries any phrase in any shape, once some are known to work
 MOST_TOKENS = 16_384  # padded tokens in one forward pass without gradients
+FLUENT, SELDOM = 0.5, 0.1  # of prompts written on, the shares that end from which a model is held to write them well, and at all
+TRIED = 64  # prompts written on to find that out
 LONGEST_PHRASE = 8  # words and spaces; longer answers are no names
 
 
@@ -46,14 +48,13 @@ class Writer:
         self.phrases = dict.fromkeys(self._said([*self.asked.texts, *(shape.filled("") for shape in self.shapes)]))
         self.worked: dict[str, list[Shape]] = {}  # phrases in whose shapes the model was sure
         self.fitting: dict[Shape, list[str]] = {}  # the same the other way round
-        self.writes = True  # until a round shows that it cannot
+        self.tried = self.ended = 0  # prompts written on, and those of them that had an end
 
     def round(self, wanted: int) -> list[Example]:
         """One round of up to `wanted` samples that no round had before, answered as surely as was asked for."""
         texts = self._texts(wanted if not self.asked.texts else wanted // 4) if self.texts.texts else []
-        written = self._written_on(wanted // 4) if self.writes and self.chat is None and self.ending else []
-        self.writes = self.writes and len(written) * 10 >= wanted // 4
-        filled = self._filled(wanted - len(texts) - len(written)) if self.asked.texts else {}
+        written = self._prompts(wanted) if self.asked.texts and self.chat is None and self.ending else []
+        filled = self._filled(wanted - len(texts) - len(written)) if self.asked.texts and not self.fluent else {}
         samples = self._answered([*written, *filled])
         for example in samples:
             if (source := filled.get(prompt_of(example) or "")) is not None:
@@ -61,6 +62,27 @@ class Writer:
                 self.fitting.setdefault(source[0], []).append(source[1])
         self.phrases |= dict.fromkeys(_phrases([answer_of(e) for e in samples]))
         return [*samples, *(Example(text=text) for text in texts)]
+
+    @property
+    def ability(self) -> float:
+        """Of the prompts written on, the share that had an end."""
+        return self.ended / self.tried if self.tried else 0.0
+
+    @property
+    def fluent(self) -> bool:
+        """Does the model write prompts so well that no shape needs to be filled?"""
+        return self.ability >= FLUENT
+
+    def again(self, examples: Sequence[Example]) -> list[Example]:
+        """The same questions, answered by the model as it is now."""
+        return self._answered([prompt_of(e) or "" for e in examples])
+
+    def _prompts(self, wanted: int) -> list[str]:
+        """Prompts of the model's own: as many as are wanted once it has shown that it writes them, a quarter while it does so now and then, else none."""
+        first = [] if self.tried else self._written_on(min(wanted, TRIED))
+        if self.ability < SELDOM:
+            return first
+        return [*first, *self._written_on(max(0, (wanted if self.fluent else wanted // 4) - len(first)))]
 
     def _answered(self, prompts: list[str]) -> list[Example]:
         """Each prompt with the model's answer, where it has one and is sure; first asked for its first token alone, which is cheap."""
@@ -103,6 +125,7 @@ class Writer:
         leads = self._cut(self.asked, wanted)
         texts = self.model.sample([Example(prompt=lead) for lead in leads], self.longest, self.sampling, self.random, lines=True) if leads else []
         ended = [lead + text[: text.index(self.ending) + len(self.ending)] for lead, text in zip(leads, texts, strict=True) if self.ending in text]
+        self.tried, self.ended = self.tried + len(leads), self.ended + len(ended)
         return [prompt for text in ended for prompt in self._fresh(text, self.asked)]
 
     def _texts(self, wanted: int) -> list[str]:
@@ -113,10 +136,10 @@ class Writer:
         return [text for given in whole for text in self._fresh(given, self.texts)]
 
     def _cut(self, given: Prompts, wanted: int) -> list[str]:
-        """Beginnings, cut at a random word before what the given text is about; the empty one comes often."""
-        leads = [words(lead) for lead in given.leads()]
-        chosen = [self.random.choice(leads) for _ in range(wanted)]
-        return ["".join(lead[: self.random.randint(0, len(lead))]).rstrip(" ") for lead in chosen]
+        """Beginnings: half of them what all given texts begin with (often nothing), half cut at a random word before what a given text is about."""
+        leads, bare = [words(lead) for lead in given.leads()], words(_beginning(given.texts))
+        chosen = [lead[: self.random.randint(min(len(bare), len(lead)), len(lead))] for lead in self.random.choices(leads, k=wanted - wanted // 2)]
+        return ["".join(cut).rstrip(" ") for cut in (*[bare] * (wanted // 2), *chosen)]
 
     def _fresh(self, text: str, given: Prompts) -> list[str]:
         """The text, if it is neither known nor near what is new."""
@@ -178,6 +201,11 @@ def _phrases(answers: Sequence[str]) -> list[str]:
     """Short answers without the marks around them, once each."""
     bare = (answer.split("\n")[0].strip(" .,;:!?。") for answer in answers)
     return list(dict.fromkeys(phrase for phrase in bare if phrase and "\ufffd" not in phrase and len(words(phrase)) <= LONGEST_PHRASE))
+
+
+def _beginning(texts: Sequence[str]) -> str:
+    """What all texts begin with, in whole words."""
+    return "".join(here[0] for here in takewhile(lambda here: len(set(here)) == 1, zip(*map(words, texts), strict=False)))
 
 
 def _ending(prompts: Sequence[str]) -> str:

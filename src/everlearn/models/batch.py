@@ -23,8 +23,9 @@ def make_batch(rows: Sequence[Row], pad: int, device: torch.device | str = "cpu"
     mask = torch.tensor([[1] * len(row.tokens) + [0] * (width - len(row.tokens)) for row in rows])
     at = torch.tensor([i * width + p - 1 for i, row in enumerate(rows) for p in row.learned], dtype=torch.long)
     owner = torch.tensor([i for i, row in enumerate(rows) for _ in row.learned], dtype=torch.long)
-    weights, memory = torch.tensor([row.weight for row in rows]), torch.tensor([row.from_memory for row in rows])
-    parts = (tokens, mask, at, tokens.flatten()[at + 1], owner, weights[owner], memory[owner])
+    weights = torch.tensor([weight for row in rows for weight in row.weights], dtype=torch.float)
+    memory = torch.tensor([row.from_memory for row in rows])
+    parts = (tokens, mask, at, tokens.flatten()[at + 1], owner, weights, memory[owner])
     return Batch(tuple(rows), *(part.to(device) for part in parts))
 
 
@@ -40,15 +41,21 @@ def by_length(rows: Sequence[Row], most_tokens: int, most_padding: int = MOST_PA
     >>> [[len(row.tokens) for row in part] for part in by_length(sized, 100, most_padding=4)]
     [[2, 3], [8, 9, 9]]
     """
-    parts: list[list[Row]] = []
+    ordered = sorted(rows, key=lambda row: len(row.tokens))
+    return [[ordered[at] for at in part] for part in cut_by_length(range(len(ordered)), [len(row.tokens) for row in ordered], most_tokens, most_padding)]
+
+
+def cut_by_length(ordered: Sequence[int], lengths: Sequence[int], most_tokens: int, most_padding: int) -> list[list[int]]:
+    """Places in `lengths`, given shortest first, cut into runs as `by_length` cuts rows."""
+    parts: list[list[int]] = []
     filled = 0  # tokens of the last run that are not padding
-    for row in sorted(rows, key=lambda row: len(row.tokens)):
-        length = len(row.tokens)
+    for place in ordered:
+        length = lengths[place]
         padded = (len(parts[-1]) + 1) * length if parts else 0
         if parts and padded <= most_tokens and padded - filled - length <= most_padding:
-            parts[-1].append(row)
+            parts[-1].append(place)
             filled += length
         else:
-            parts.append([row])
+            parts.append([place])
             filled = length
     return parts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jinja2 import TemplateError
@@ -40,6 +41,14 @@ class Encoder:
         """The tokens after which the model is to answer: those of the prompt, or of the conversation before its last turn."""
         texts = [self._chat(e.messages[:-1], ask=True) if e.messages is not None else e.prompt or "" for e in examples]
         return [tokens if e.messages is not None else self._started(tokens) for e, tokens in zip(examples, self.tokens(texts), strict=True)]
+
+    def asked_too(self, row: Row, factor: float) -> Row:
+        """The row with the tokens of its prompt as targets too, their loss times `factor`: so a model learns to write prompts."""
+        whole = tuple(range(max(1, len(self.start)), len(row.tokens)))
+        if len(whole) == len(row.learned):
+            return row
+        answers = dict(zip(row.learned, row.factors or (1.0,) * len(row.learned), strict=True))
+        return replace(row, learned=whole, factors=tuple(answers.get(at, factor) for at in whole))
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Plain token ids, no special ones added."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from random import Random
 from typing import Protocol
@@ -12,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import DynamicCache
 
 from everlearn.errors import DataError, ModelError
-from everlearn.models.batch import by_length
+from everlearn.models.batch import MOST_PADDING, by_length, cut_by_length
 from everlearn.models.encode import Encoder
 from everlearn.models.sampling import Choose, Sampling, likeliest
 from everlearn.models.weights import TrainedModel, chosen
@@ -193,20 +194,27 @@ class CausalModel(TrainedModel):
         return scores
 
     def _score_options(self, prompts: Sequence[tuple[int, ...]], options: Sequence[Sequence[tuple[int, ...]]]) -> list[float]:
+        """Every option after its prompt, all prompts' in one list; the prompts are read once, the options in runs of like length."""
         logits, mask, cache = self._prefill(prompts)
-        owner = torch.tensor([i for i, given in enumerate(options) for _ in given], device=self.device)
+        owner = [i for i, given in enumerate(options) for _ in given]
         every = [option for given in options for option in given]
-        nats = chosen(logits[owner], torch.tensor([option[0] for option in every], device=self.device))
-        width = max(len(option) for option in every) - 1
-        if width == 0:
-            return [float(value) for value in nats.tolist()]
-        cache.batch_select_indices(owner)
-        tokens = torch.tensor([option[:-1] + (self.pad,) * (width + 1 - len(option)) for option in every], device=self.device)
-        at = torch.tensor([i * width + p for i, option in enumerate(every) for p in range(len(option) - 1)], dtype=torch.long, device=self.device)
-        targets = torch.tensor([t for option in every for t in option[1:]], dtype=torch.long, device=self.device)
+        place = torch.tensor(owner, device=self.device)
+        nats = chosen(logits[place], torch.tensor([option[0] for option in every], device=self.device))
+        longer = sorted((number for number, option in enumerate(every) if len(option) > 1), key=lambda number: len(every[number]))
+        for part in cut_by_length(longer, [len(option) - 1 for option in every], MOST_TOKENS, MOST_PADDING):
+            nats[part] += self._score_rest([every[number] for number in part], place[part], mask, cache)
+        return [float(value) for value in nats.tolist()]
+
+    def _score_rest(self, options: Sequence[tuple[int, ...]], owner: Tensor, mask: Tensor, cache: DynamicCache) -> Tensor:
+        """The options' tokens from the second on, (options,), each after its first and its prompt in the cache."""
+        own, width = copy.deepcopy(cache), max(len(option) for option in options) - 1
+        own.batch_select_indices(owner)
+        tokens = torch.tensor([option[:-1] + (self.pad,) * (width + 1 - len(option)) for option in options], device=self.device)
+        at = torch.tensor([i * width + p for i, option in enumerate(options) for p in range(len(option) - 1)], dtype=torch.long, device=self.device)
+        targets = torch.tensor([t for option in options for t in option[1:]], dtype=torch.long, device=self.device)
         read = mask[owner]
         positions = read.sum(1, keepdim=True) + torch.arange(width, device=self.device)
         rest, _ = self._forward(
-            at, input_ids=tokens, attention_mask=torch.cat([read, torch.ones_like(tokens)], 1), position_ids=positions, past_key_values=cache, use_cache=True
+            at, input_ids=tokens, attention_mask=torch.cat([read, torch.ones_like(tokens)], 1), position_ids=positions, past_key_values=own, use_cache=True
         )
-        return [float(value) for value in nats.index_add(0, at // width, chosen(rest, targets)).tolist()]
+        return torch.zeros(len(options), dtype=torch.float64, device=self.device).index_add(0, at // width, chosen(rest, targets))

@@ -1,0 +1,148 @@
+"""Every method on the same three streams, run by run within a budget of time; the same command again goes on.
+
+    python make_streams.py streams --scale 0.25
+    python benchmarks/methods.py streams --model models/news2016 [--minutes 60] [--only almanac]
+
+Almanac: six periods, three seeds. `support` and `facts`: the first three experiences, one seed, and three seeds of the six methods that do best
+on both. Each method runs with the settings its page recommends; none was chosen on the rows reported. Time is learning time over that of plain in
+the same world and seed; extra bytes are what the method holds between experiences.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import mean
+from time import monotonic
+
+from everlearn import Almanac, Settings, Stream, almanac_stream, compare, load_stream
+from everlearn.results import Run, write_json
+
+# What is compared. Strengths of l2, l2_sp, ewc and distill: benchmarks/support.py, on validation rows of `support`.
+METHODS = (
+    "plain", "joint", "keep_current",
+    "l2(strength=0.0001)", "l2_sp(strength=0.01)", "ewc(strength=0.1)", "si", "mas", "movement",
+    "distill(strength=0.1)", "der",
+    "replay(share=1)", "replay(share=1,rows=200)", "replay(share=1,rows=200,kind=surprise)", "mir", "agem", "generative_replay", "on_policy_replay(share=1)",
+    "packnet", "fisher_mask", "migu", "mofo", "magnitude_mask",
+    "reptile", "la_maml", "average", "merge",
+    "rewarm", "wsd", "rsqrt", "autoregressive", "finch",
+)  # fmt: skip
+SEEDS, BEST = 3, 6
+ALMANAC = ("kept", "kept_never_rehearsed", "changed", "new", "changed_at_end", "skills")
+REAL = ("average_accuracy", "forgetting", "learning_accuracy")
+
+
+@dataclass(frozen=True)
+class World:
+    """A stream with the model that learns it, and what is told of a run."""
+
+    stream: Callable[[], Stream]
+    model: str
+    settings: Settings
+    told: Sequence[str]
+    seeds: int
+
+
+class BudgetSpent(Exception):
+    """The time is over; what was begun is kept."""
+
+
+def worlds(streams: Path, model: str) -> dict[str, World]:
+    def real(name: str) -> Callable[[], Stream]:
+        return lambda: (whole := load_stream(streams / name)) and replace(whole, experiences=whole.experiences[:3])
+
+    return {
+        "almanac": World(lambda: almanac_stream(Almanac(future=0), 6), "tiny", Settings(rate=3e-4, passes=5, batch=32), ALMANAC, SEEDS),
+        "support": World(real("support"), model, Settings(rate=5e-4, passes=5, batch=16), REAL, 1),
+        "facts": World(real("facts"), model, Settings(rate=1e-3, passes=5, batch=16), (*REAL, "kept"), 1),
+    }
+
+
+def runs_of(world: World, stream: Stream, method: str, seeds: int, out: Path, end: float) -> list[Run]:
+    def watched(text: str, share: float) -> None:
+        if monotonic() > end:
+            raise BudgetSpent
+
+    found = compare(stream, world.model, method, seeds, out, world.settings, anchor=None, probes=False, progress=watched)
+    return [run for run in found.runs if run.order == 0]
+
+
+def row(method: str, runs: Sequence[Run], plain: Sequence[Run], told: Sequence[str], stream: Stream) -> dict[str, object]:
+    """Means over seeds, and the least and the most where there are several."""
+    numbers: dict[str, object] = {"method": method, "seeds": len(runs)}
+    for name in told:
+        values = [value for run in runs if (value := shown(run, name, stream)) is not None]
+        numbers[name] = [mean(values), min(values), max(values)] if values else None
+    seconds = {run.seed: run.cost["learn_seconds"] or 0.0 for run in plain}
+    times = [(run.cost["learn_seconds"] or 0.0) / seconds[run.seed] for run in runs if seconds.get(run.seed)]
+    return numbers | {"time": [mean(times), min(times), max(times)] if times else None, "bytes": max(run.cost["extra_state_bytes"] or 0 for run in runs)}
+
+
+def shown(run: Run, name: str, stream: Stream) -> float | None:
+    """A metric, or the end's share of a task of that name."""
+    if name in run.metrics:
+        return run.metrics[name]
+    rows, tasks = run.matrix["rows"], [task for experience in stream for task in experience.tests]
+    last = rows[-1] if isinstance(rows, list) else []
+    return dict(zip(dict.fromkeys(tasks), last, strict=True)).get(name)
+
+
+def table(rows: Sequence[dict[str, object]], told: Sequence[str]) -> str:
+    lines = ["| method | " + " | ".join(name.replace("_", " ") + " %" for name in told) + " | time over plain | extra MB |"]
+    lines.append("| --- |" + " ---: |" * (len(told) + 2))
+    for found in rows:
+        cells = [spread(found[name], 100) for name in told]
+        lines.append(f"| {found['method']} | " + " | ".join([*cells, spread(found["time"], 1, 2), f"{float(str(found['bytes'])) / 1e6:.1f}"]) + " |")
+    return "\n".join(lines)
+
+
+def spread(found: object, factor: float, digits: int = 1) -> str:
+    if not isinstance(found, list):
+        return "–"
+    middle, low, high = (f"{factor * value:.{digits}f}" for value in found)
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("streams", type=Path, help="the folder that holds support and facts")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--out", type=Path, default=Path("runs/methods"))
+    parser.add_argument("--write", type=Path, default=Path("benchmarks/results/methods"))
+    given = parser.parse_args()
+    end = monotonic() + 60 * given.minutes
+    for name, world in worlds(given.streams, given.model).items():
+        if given.only and name not in given.only:
+            continue
+        done(name, world, given.out / name, given.write / f"{name}.json", end)
+
+
+def done(name: str, world: World, out: Path, write: Path, end: float) -> None:
+    """Everything of one world that the budget allows, and its table."""
+    stream, found = world.stream(), dict[str, list[Run]]()
+    try:
+        for seeds in dict.fromkeys((1, world.seeds, SEEDS)):
+            for method in METHODS if seeds <= world.seeds else best(found):
+                begun = monotonic()
+                found[method] = runs_of(world, stream, method, seeds, out, end)
+                print(f"{name:10} {method:40} {seeds} seeds {monotonic() - begun:6.0f} s", flush=True)
+    except BudgetSpent:
+        print("the budget is spent; the same command goes on from here")
+    rows = [row(method, runs, found["plain"], world.told, stream) for method, runs in found.items()]
+    write_json(write, {"stream": stream.name, "experiences": len(stream), "told": list(world.told), "rows": rows})
+    print(table(rows, world.told))
+
+
+def best(found: dict[str, list[Run]]) -> list[str]:
+    """Plain, joint, and the six that end highest."""
+    score = {method: mean(run.metrics["average_accuracy"] or 0.0 for run in runs) for method, runs in found.items() if method not in ("plain", "joint")}
+    return ["plain", "joint", *sorted(score, key=lambda method: -score[method])[:BEST]]
+
+
+if __name__ == "__main__":
+    main()
