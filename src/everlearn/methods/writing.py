@@ -42,6 +42,7 @@ class Writer:
         self.texts = Prompts((e.text, "") for e in given if e.text is not None)
         self.chat = next((e.messages for e in given if e.messages is not None), None)
         self.ending = _ending(self.asked.texts)
+        self.one_line = _one_line(self.asked.texts, self.ending)
         self.longest = min(reach, max((len(ids) for ids in model.encoder.tokens([*self.asked.texts, *self.texts.texts])), default=1))
         self.known = {*self.asked.texts, *self.texts.texts}
         self.shapes = [shape for shape in self.asked.shapes if self.asked.overlap(shape.filled("")) <= overlap]
@@ -123,7 +124,9 @@ class Writer:
     def _written_on(self, wanted: int) -> list[str]:
         """Prompts that the model wrote from nothing, or from the beginning of a given one, up to the ending that given ones have."""
         leads = self._cut(self.asked, wanted)
-        texts = self.model.sample([Example(prompt=lead) for lead in leads], self.longest, self.sampling, self.random, lines=True) if leads else []
+        texts = self.model.sample([Example(prompt=lead) for lead in leads], self.longest, self.sampling, self.random, not self.one_line) if leads else []
+        if self.one_line:  # the rest of its ending is no question of what the model knows
+            texts = [text.removesuffix("\n") + self.ending if text.endswith("\n") else "" for text in texts]
         ended = [lead + text[: text.index(self.ending) + len(self.ending)] for lead, text in zip(leads, texts, strict=True) if self.ending in text]
         self.tried, self.ended = self.tried + len(leads), self.ended + len(ended)
         return [prompt for text in ended for prompt in self._fresh(text, self.asked)]
@@ -206,6 +209,12 @@ def _phrases(answers: Sequence[str]) -> list[str]:
 def _beginning(texts: Sequence[str]) -> str:
     """What all texts begin with, in whole words."""
     return "".join(here[0] for here in takewhile(lambda here: len(set(here)) == 1, zip(*map(words, texts), strict=False)))
+
+
+def _one_line(prompts: Sequence[str], ending: str) -> bool:
+    """Does what is written end with its first line break: none stands between what all prompts begin with and their ending."""
+    first = len(_beginning(prompts))
+    return ending.startswith("\n") and all("\n" not in text[first:].removesuffix(ending) for text in prompts)
 
 
 def _ending(prompts: Sequence[str]) -> str:

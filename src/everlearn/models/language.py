@@ -64,7 +64,7 @@ class CausalModel(TrainedModel):
         return Out(self._forward(batch.at, input_ids=batch.tokens, attention_mask=batch.mask, use_cache=False)[0])
 
     def generate(self, prompts: Sequence[Example], limit: int, lines: bool = False) -> list[str]:
-        return self._answers(prompts, limit, lines, likeliest)
+        return [text if lines else text.removesuffix("\n") for text in self._answers(prompts, limit, lines, likeliest)]
 
     def sample(self, prompts: Sequence[Example], limit: int, sampling: Sampling, random: Random, lines: bool = False) -> list[str]:
         return self._answers(prompts, limit, lines, sampling.chooser(random))
@@ -85,7 +85,7 @@ class CausalModel(TrainedModel):
             for part in by_length(rows, MOST_TOKENS, MOST_TOKENS // 4):
                 for row, tokens in zip(part, self._said([row.tokens for row in part], limit, lines, choose), strict=True):
                     text = str(self.tokenizer.decode(tokens, skip_special_tokens=True))
-                    answers[place[id(row)]] = text if lines else text.split("\n")[0]
+                    answers[place[id(row)]] = text if lines else text[: text.find("\n") + 1] or text
         return answers
 
     def score(self, prompts: Sequence[Example], continuations: Sequence[Sequence[str]]) -> list[list[float]]:

@@ -56,6 +56,9 @@ class Sampling:
 
     def _drawn(self, logits: Tensor, uniform: Tensor) -> Tensor:
         """The token at which the running sum of the kept probabilities passes the uniform number: (B, V) and (B, 1) to (B,)."""
+        if self.top_p == 1 and not 0 < self.top_k < logits.shape[1]:  # nothing is cut, so nothing needs to be sorted
+            sums = (logits.float() / self.temperature).softmax(1).double().cumsum(1)
+            return torch.searchsorted(sums, uniform.to(sums.device) * sums[:, -1:], right=True)[:, 0].clamp_max(logits.shape[1] - 1)
         size = min(self.top_k or logits.shape[1], logits.shape[1])
         logs, ids = (logits.double() / self.temperature).topk(size, 1)
         shares = logs.softmax(1)

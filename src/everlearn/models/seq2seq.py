@@ -80,7 +80,7 @@ class Seq2SeqModel(TrainedModel):
         return Out(self._at(keep_at, input_ids=sources, attention_mask=mask, decoder_input_ids=said, use_cache=False)["logits"][0])
 
     def generate(self, prompts: Sequence[Example], limit: int, lines: bool = False) -> list[str]:
-        return self._answers(prompts, limit, lines, likeliest)
+        return [text if lines else text.removesuffix("\n") for text in self._answers(prompts, limit, lines, likeliest)]
 
     def sample(self, prompts: Sequence[Example], limit: int, sampling: Sampling, random: Random, lines: bool = False) -> list[str]:
         return self._answers(prompts, limit, lines, sampling.chooser(random))
@@ -96,7 +96,7 @@ class Seq2SeqModel(TrainedModel):
             for part in by_length(rows, MOST_TOKENS, MOST_TOKENS // 4):
                 for row, tokens in zip(part, self._said([row.tokens for row in part], limit, lines, choose), strict=True):
                     text = str(self.tokenizer.decode(tokens, skip_special_tokens=True))
-                    answers[place[id(row)]] = text if lines else text.split("\n")[0]
+                    answers[place[id(row)]] = text if lines else text[: text.find("\n") + 1] or text
         return answers
 
     def score(self, prompts: Sequence[Example], continuations: Sequence[Sequence[str]]) -> list[list[float]]:

@@ -41,7 +41,7 @@ class TrainedModel(ABC):
 
     @abstractmethod
     def sample(self, prompts: Sequence[Example], limit: int, sampling: Sampling, random: Random, lines: bool = False) -> list[str]:
-        """One continuation a prompt, drawn token by token, ended as by `generate`; an empty prompt starts a text of the model's own."""
+        """One continuation a prompt, drawn token by token, ended as by `generate`, a line break that ends it kept; an empty prompt starts a text."""
 
     @abstractmethod
     def score(self, prompts: Sequence[Example], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
