@@ -91,7 +91,8 @@ def test_a_writer_that_cannot_write_prompts_stops_trying(shared_tiny: CausalMode
     writer = Writer(shared_tiny, NEW, 8, Sampling(), 0.75, Random(0))
     assert writer.ending == "\nAnswer:"
     writer.round(40)
-    assert writer.tried and not writer.ended  # the tiny model was never taught its questions
+    assert writer.tried
+    assert not writer.ended  # the tiny model was never taught its questions
 
 
 class Author(CausalModel):
