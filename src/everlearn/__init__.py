@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from everlearn.learn.base import LearnLog as LearnLog
     from everlearn.learn.fit import fit as fit
     from everlearn.learn.gradient import Gradient as Gradient
-    from everlearn.learn.objectives import Objective as Objective
-    from everlearn.learn.objectives import Supervised as Supervised
+    from everlearn.learn.objectives.base import Objective as Objective
+    from everlearn.learn.objectives.base import Supervised as Supervised
     from everlearn.learn.settings import Settings as Settings
     from everlearn.methods import register as register
     from everlearn.methods.agem import AGEM as AGEM
@@ -73,9 +73,9 @@ if TYPE_CHECKING:
     from everlearn.methods.schedules import Rewarm as Rewarm
     from everlearn.methods.schedules import RSqrt as RSqrt
     from everlearn.methods.si import SI as SI
+    from everlearn.models.adapters import Lora as Lora
     from everlearn.models.language import CausalModel as CausalModel
     from everlearn.models.language import LanguageModel as LanguageModel
-    from everlearn.models.load import Lora as Lora
     from everlearn.models.load import load_model as load_model
     from everlearn.models.seq2seq import Seq2SeqModel as Seq2SeqModel
     from everlearn.models.weights import TrainedModel as TrainedModel
@@ -129,7 +129,7 @@ _HOMES = {
     "LanguageModel": "models.language",
     "LearnLog": "learn.base",
     "Learner": "learn.base",
-    "Lora": "models.load",
+    "Lora": "models.adapters",
     "MAS": "methods.mas",
     "MIGU": "methods.migu",
     "MIR": "methods.mir",
@@ -141,7 +141,7 @@ _HOMES = {
     "MoFO": "methods.mofo",
     "ModelError": "errors",
     "Movement": "methods.movement",
-    "Objective": "learn.objectives",
+    "Objective": "learn.objectives.base",
     "OnPolicyReplay": "methods.on_policy_replay",
     "Out": "types",
     "PackNet": "methods.packnet",
@@ -160,7 +160,7 @@ _HOMES = {
     "StateError": "errors",
     "Step": "methods.base",
     "Stream": "types",
-    "Supervised": "learn.objectives",
+    "Supervised": "learn.objectives.base",
     "Task": "evaluate.tasks",
     "TrainedModel": "models.weights",
     "WSD": "methods.schedules",

@@ -18,7 +18,8 @@ from everlearn.evaluate.scores import right
 from everlearn.evaluate.tasks import Task, same_facts, tasks_of
 from everlearn.evaluate.texts import anchor_texts
 from everlearn.learn.settings import Settings
-from everlearn.models.load import Dtype, Lora
+from everlearn.models.adapters import Lora
+from everlearn.models.load import Dtype
 from everlearn.records import QUESTIONS, AnswerRecord, answers_path, one_writer, write_lines
 from everlearn.results import Results, Run
 from everlearn.standing import Draws, drawn, prints, stand, still_true

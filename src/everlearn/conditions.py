@@ -17,7 +17,8 @@ from everlearn.evaluate.divergence import Divergence
 from everlearn.evaluate.scores import Answer
 from everlearn.evaluate.tasks import Task, tasks_of
 from everlearn.learn.settings import Settings
-from everlearn.models.load import TINY, Dtype, Lora
+from everlearn.models.adapters import Lora
+from everlearn.models.load import TINY, Dtype
 from everlearn.types import Example, Stream
 from everlearn.version import VERSION
 

@@ -11,9 +11,11 @@ from typing import Any, get_type_hints
 from pydantic import ConfigDict, ValidationError, create_model
 
 from everlearn.errors import SettingError, did_you_mean
-from everlearn.learn.base import Learner
+from everlearn.learn.base import Around, Learner
 from everlearn.learn.bounds import Frozen, Joint
 from everlearn.learn.gradient import Gradient
+from everlearn.learn.objectives.base import Objective
+from everlearn.learn.registry import LEARNERS, OBJECTIVES
 from everlearn.learn.settings import Settings
 from everlearn.methods import BY_NAME
 from everlearn.methods.base import Method
@@ -29,7 +31,7 @@ RECIPES = {"keep_current": "replay(share=2,rows=2500)+distill(on=memory)"}
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One name with its settings: a method, a bound, or `settings` of the loop."""
+    """One name with its settings: a method, an objective, a learner around the loop, a bound, or `settings` of the loop."""
 
     name: str
     given: Mapping[str, Any]
@@ -54,7 +56,12 @@ class Recipe:
         if any(part.name == "frozen" for part in self.parts):
             return Frozen()
         methods = [BY_NAME[part.name](**part.given) for part in self.parts if part.name in BY_NAME]
-        return (Joint if self.joint else Gradient)(methods, settings, seed=seed)
+        objective = next((OBJECTIVES[part.name](**part.given) for part in self.parts if part.name in OBJECTIVES), None)
+        learner: Learner = (Joint if self.joint else Gradient)(methods, settings, objective, seed)
+        for part in self.parts:
+            if part.name in LEARNERS:
+                learner = LEARNERS[part.name](**part.given).around(learner)
+        return learner
 
 
 def parse_methods(text: str) -> list[Recipe]:
@@ -85,7 +92,7 @@ def _parts(label: str, mistakes: list[str]) -> Iterator[Part]:
         if name in RECIPES and name == piece:
             yield from _parts(RECIPES[name], mistakes)
             continue
-        known = {**BY_NAME, "settings": Settings, **dict.fromkeys((*BOUNDS, *RECIPES))}
+        known = {**BY_NAME, **OBJECTIVES, **LEARNERS, "settings": Settings, **dict.fromkeys((*BOUNDS, *RECIPES))}
         try:
             yield Part(name, _arguments(piece, name, known))
         except SettingError as mistake:
@@ -125,7 +132,7 @@ def _value(node: ast.expr) -> object:
 
 def _checked(name: str, maker: type, given: Mapping[str, object]) -> dict[str, Any]:
     """The settings in the constructor's types; its own range checks run too."""
-    hints = get_type_hints(maker.__init__) if issubclass(maker, Method) else get_type_hints(maker)
+    hints = get_type_hints(maker.__init__) if issubclass(maker, Method | Objective | Around) else get_type_hints(maker)
     fields: dict[str, Any] = {key: (hints[key], parameter.default) for key, parameter in inspect.signature(maker).parameters.items()}
     try:
         model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields).model_validate(given)
@@ -151,10 +158,13 @@ def _unjoinable(recipe: Recipe) -> list[str]:
     from_memory = any(part.name == "distill" and part.given.get("on") == "memory" for part in recipe.parts)
     if from_memory and not {"replay", "der", "generative_replay", "on_policy_replay"} & set(names):
         return [f"in {recipe.label!r}: distill(on=memory) needs remembered rows. Join replay(...)"]
-    others = [name for name in names if name in BY_NAME]
+    aims = [name for name in names if name in OBJECTIVES]
+    if len(aims) > 1:
+        return [f"in {recipe.label!r}: {aims[0]} and {aims[1]} are both objectives, and a run has one. Separate them by a comma"]
+    others = [name for name in names if name in BY_NAME or name in LEARNERS]
     if alone and (others or len(alone) > 1):
-        return [f"in {recipe.label!r}: {alone[0]} is a bound and stands alone. Only settings(...) may be joined to it"]
-    return [] if alone or others or not names else [f"in {recipe.label!r}: settings(...) needs something to be joined to, such as plain"]
+        return [f"in {recipe.label!r}: {alone[0]} is a bound and stands alone. Only settings(...) and an objective may be joined to it"]
+    return [] if alone or others or aims or not names else [f"in {recipe.label!r}: settings(...) needs something to be joined to, such as plain"]
 
 
 def _split(text: str, mark: str) -> Sequence[str]:

@@ -242,3 +242,8 @@ def test_a_state_from_inside_of_another_version_is_refused_by_what_it_lacks(part
     with pytest.raises(StateError, match=named):
         learner.learn(tiny, experience)
     assert all(torch.equal(value, before[name]) for name, value in tiny.state().items())
+
+
+def test_preferences_cannot_be_imitated(tiny: CausalModel) -> None:
+    with pytest.raises(DataError, match="chosen \\+ rejected.*id='p1'"):
+        Gradient().learn(tiny, Experience("1", (Example(prompt="a", chosen="b", rejected="c", id="p1"),)))

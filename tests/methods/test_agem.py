@@ -9,7 +9,7 @@ import torch
 
 from everlearn import AGEM, CausalModel, Example, Experience, Gradient, Method, SettingError, Settings, StateError, Step, load_model
 from everlearn.learn.fit import objective_gradient
-from everlearn.learn.objectives import Supervised
+from everlearn.learn.objectives.base import Supervised
 from everlearn.methods.agem import project
 
 OLD = tuple(Example(prompt=f"Question: What is {n} plus 2?\nAnswer:", completion=f" {n + 2}") for n in range(8))

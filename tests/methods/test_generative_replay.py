@@ -11,7 +11,7 @@ import torch
 
 from everlearn import Almanac, CausalModel, Example, Experience, GenerativeReplay, Gradient, SettingError, Settings, StateError, almanac_stream
 from everlearn.evaluate.tasks import Task, answers
-from everlearn.learn.objectives import Supervised
+from everlearn.learn.objectives.base import Supervised
 from everlearn.learn.plan import Plan
 from everlearn.methods import writing
 from everlearn.methods.distill import Distill

@@ -9,7 +9,7 @@ import torch
 
 from everlearn import MIR, CausalModel, Example, Experience, Gradient, SettingError, Settings, Step
 from everlearn.learn.fit import objective_gradient
-from everlearn.learn.objectives import Supervised
+from everlearn.learn.objectives.base import Supervised
 from everlearn.methods.mir import harm, virtual_change
 from everlearn.methods.remembered import Remembered, row_losses
 

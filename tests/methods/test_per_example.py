@@ -22,7 +22,7 @@ from transformers import (
 from everlearn import CausalModel, Example, Lora, Row, Seq2SeqModel, TrainedModel, load_model
 from everlearn.methods import per_example
 from everlearn.methods.per_example import batches, gradient_alone, gradients_together, log_likelihood, sum_of, summed, treatable
-from everlearn.models.load import _with_lora
+from everlearn.models.adapters import with_lora as put_lora
 
 EXAMPLES = [Example(prompt="Question:" + " what" * n + "\nAnswer:", completion=" one" * (1 + n % 3)) for n in range(7)]
 
@@ -79,7 +79,7 @@ def rows_of(model: TrainedModel) -> list[Row]:
 
 def t5_with_lora() -> TrainedModel:
     model = t5()
-    return Seq2SeqModel(rough(_with_lora(model.module, Lora(rank=2))), model.tokenizer)
+    return Seq2SeqModel(rough(put_lora(model.module, Lora(rank=2))), model.tokenizer)
 
 
 TREATED = {"tied": lambda: llama(True), "untied": lambda: llama(False), "gpt2": gpt2, "lora": with_lora, "t5 with lora": t5_with_lora}

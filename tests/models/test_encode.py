@@ -57,9 +57,10 @@ def test_a_text_that_is_too_long_loses_its_end(shared_tiny: CausalModel) -> None
     assert row.learned == (1, 2, 3, 4)
 
 
-def test_preferences_cannot_be_imitated(shared_tiny: CausalModel) -> None:
-    with pytest.raises(DataError, match="chosen \\+ rejected.*id='p1'"):
-        shared_tiny.encoder.rows([Example(prompt="a", chosen="b", rejected="c", id="p1")])
+def test_of_a_preference_the_chosen_answer_is_encoded(shared_tiny: CausalModel) -> None:
+    pair, plain = Example(prompt="a", chosen="b", rejected="c"), Example(prompt="a", completion="b")
+    one, other = shared_tiny.encoder.rows([pair, plain])
+    assert (one.tokens, one.learned) == (other.tokens, other.learned)
 
 
 def test_messages_need_a_chat_template() -> None:

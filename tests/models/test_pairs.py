@@ -82,11 +82,6 @@ def test_plain_text_is_refused_with_what_to_do(t5_folder: Path) -> None:
             use()
 
 
-def test_preferences_cannot_be_imitated(t5_folder: Path) -> None:
-    with pytest.raises(DataError, match="chosen \\+ rejected.*id='p1'"):
-        load_model(t5_folder).encoder.rows([Example(prompt="a", chosen="b", rejected="c", id="p1")])
-
-
 def test_messages_need_a_chat_template(t5_folder: Path) -> None:
     with pytest.raises(ModelError, match="no chat template, so `messages` cannot be encoded"):
         load_model(t5_folder).encoder.rows([Example(messages=TURNS)])

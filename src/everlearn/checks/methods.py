@@ -11,7 +11,7 @@ from torch import Tensor
 
 from everlearn.learn.fit import objective_gradient
 from everlearn.learn.gradient import Gradient
-from everlearn.learn.objectives import Supervised
+from everlearn.learn.objectives.base import Supervised
 from everlearn.learn.settings import Settings
 from everlearn.methods import BY_NAME
 from everlearn.methods.base import Method, State, Step, overrides
@@ -34,6 +34,7 @@ class Recorder(Method):
     """Keeps the gradient of the first step, after all penalties, projections and masks."""
 
     stage = "mask"
+    moves_at_begin = True
 
     def __init__(self) -> None:
         self.seen: dict[str, Tensor] = {}
@@ -57,14 +58,19 @@ def small_stream() -> tuple[tuple[Example, ...], list[Experience]]:
 
 
 def run(make: Make | None, model: TrainedModel, settings: Settings = SETTINGS) -> dict[str, Tensor]:
-    """The weights after the base was remembered and two experiences were learned."""
+    """All weights, frozen ones too, after the base was remembered and two experiences were learned."""
     base, experiences = small_stream()
     learner = Gradient([] if make is None else [make()], settings)
     learner.prepare(model)
     learner.remember(model, base)
     for experience in experiences:
         learner.learn(model, experience)
-    return model.state()
+    return whole(model)
+
+
+def whole(model: TrainedModel) -> dict[str, Tensor]:
+    """A copy of every weight, of adapters and of what is frozen too."""
+    return {name: value.detach().clone() for name, value in model.module.state_dict().items()}
 
 
 def neutral_is_plain(method: type[Method], load: Callable[[], TrainedModel]) -> bool:
@@ -79,7 +85,8 @@ def neutral_is_plain(method: type[Method], load: Callable[[], TrainedModel]) -> 
 def active_changes(method: type[Method], load: Callable[[], TrainedModel]) -> bool:
     """With a strength above 0 something changes."""
     with_it, without = run(lambda: method(**method.active), load()), run(None, load())
-    assert any(not torch.equal(with_it[name], without[name]) for name in without), f"{method.__name__}({_shown(method.active)}) does nothing"
+    changed = with_it.keys() != without.keys() or any(not torch.equal(with_it[name], without[name]) for name in without)
+    assert changed, f"{method.__name__}({_shown(method.active)}) does nothing"
     return True
 
 
@@ -94,7 +101,7 @@ def same_run_twice(method: type[Method], load: Callable[[], TrainedModel]) -> bo
 def resume_is_uninterrupted(method: type[Method], load: Callable[[], TrainedModel]) -> bool:
     """Stop inside the second experience or at its last step, save to disk, load, continue: the uninterrupted run bit for bit."""
     base, experiences = small_stream()
-    whole = run(lambda: method(**method.active), load())
+    uninterrupted = run(lambda: method(**method.active), load())
     for place in (0.5, 1.0):
         model, learner = load(), Gradient([method(**method.active)], SETTINGS)
         learner.prepare(model)
@@ -106,7 +113,7 @@ def resume_is_uninterrupted(method: type[Method], load: Callable[[], TrainedMode
             _stop(learner, model, experiences[1], place, folder)
             fresh.load(load_state(folder))
         fresh.learn(again, experiences[1])
-        _equal(again.state(), whole, f"{method.__name__}: stop, save, load, continue is not the uninterrupted run")
+        _equal(whole(again), uninterrupted, f"{method.__name__}: stop, save, load, continue is not the uninterrupted run")
     return True
 
 
@@ -135,8 +142,8 @@ def accumulation_changes_nothing(method: type[Method], load: Callable[[], Traine
         learner.remember(model, base)
         learner.learn(model, experiences[0])
         seen.append(recorder.seen)
-    for name, whole in seen[0].items():
-        far = float((whole - seen[1][name]).norm() / whole.norm().clamp_min(1e-12))
+    for name, at_once in seen[0].items():
+        far = float((at_once - seen[1][name]).norm() / at_once.norm().clamp_min(1e-12))
         assert far <= 1e-5, f"{method.__name__}: micro-batches change the gradient of {name} by {far:.1e} of its size, at most 1e-5 is allowed"
     return True
 
@@ -163,11 +170,11 @@ def gradient_leaves_grad(method: type[Method], load: Callable[[], TrainedModel])
     base, _ = small_stream()
     model, learner = load(), Gradient([method(**method.active)], SETTINGS)
     learner.prepare(model)
-    weights, random = model.state(), torch.get_rng_state()
+    weights, random = whole(model), torch.get_rng_state()
     modes = [part.training for part in model.module.modules()]
     learner.remember(model, base)
     objective_gradient(model, model.encoder.rows(base[:2]), Supervised(), SETTINGS)
-    _equal(model.state(), weights, f"{method.__name__}: remembering the base changed weights")
+    _equal(whole(model), weights, f"{method.__name__}: remembering the base changed weights")
     assert torch.equal(torch.get_rng_state(), random), f"{method.__name__}: remembering the base moved the random state"
     assert [part.training for part in model.module.modules()] == modes, f"{method.__name__}: remembering the base changed the mode"
     assert all(weight.grad is None for weight in model.trained().values()), f"{method.__name__}: remembering the base left gradients"

@@ -22,7 +22,8 @@ from everlearn.types import Example, Stream
 if TYPE_CHECKING:
     from everlearn.data_check.cost import Cost
     from everlearn.learn.settings import Settings
-    from everlearn.models.load import Dtype, Lora
+    from everlearn.models.adapters import Lora
+from everlearn.models.load import Dtype
 
 MOST_LABELS = 20  # different completions that still are labels, each standing five times on average
 

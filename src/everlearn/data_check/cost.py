@@ -15,7 +15,7 @@ from everlearn.data_check.lengths import Tokens
 from everlearn.errors import SettingError
 from everlearn.evaluate.tasks import Task, answers
 from everlearn.learn.bounds import union
-from everlearn.learn.objectives import Supervised
+from everlearn.learn.objectives.base import Supervised
 from everlearn.learn.settings import Settings
 from everlearn.models.batch import by_length
 from everlearn.models.weights import TrainedModel

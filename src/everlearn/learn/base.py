@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
+from everlearn.errors import StateError
 from everlearn.learn.fit import Checkpoint
 from everlearn.methods.base import State
 from everlearn.models.language import LanguageModel
@@ -51,3 +52,40 @@ class Learner(Protocol):
     def load(self, state: State) -> None:
         """Take up a saved state, after `prepare`."""
         ...
+
+
+class Around:
+    """A Learner around another: what is no loss and no step (a router over adapters, a second phase). Made with its settings, then put around.
+
+    active: settings under which it must change something (for the shipped checks).   family, paper, stores, cost: for `everlearn methods`.
+    """
+
+    active: ClassVar[Mapping[str, object]] = {}
+    family: ClassVar[str] = ""
+    paper: ClassVar[str] = ""
+    stores: ClassVar[str] = "nothing"
+    cost: ClassVar[str] = ""
+    inner: Learner
+
+    def around(self, inner: Learner) -> Learner:
+        """This learner with `inner` inside."""
+        self.inner = inner
+        return self
+
+    def prepare(self, model: TrainedModel) -> LanguageModel:
+        return self.inner.prepare(model)
+
+    def remember(self, model: TrainedModel, examples: Sequence[Example]) -> None:
+        self.inner.remember(model, examples)
+
+    def learn(self, model: TrainedModel, experience: Experience, checkpoint: Checkpoint | None = None) -> LearnLog:
+        return self.inner.learn(model, experience, checkpoint)
+
+    def state(self) -> State:
+        return {"inner": self.inner.state()}
+
+    def load(self, state: State) -> None:
+        inner = state.get("inner")
+        if not isinstance(inner, dict):
+            raise StateError(f"the saved state is no {type(self).__name__}'s (keys={sorted(state)[:5]!r}). Load the state of the same learner.")
+        self.inner.load(inner)

@@ -18,11 +18,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from everlearn.errors import SettingError, StateError
-from everlearn.learn.objectives import Objective
+from everlearn.learn.objectives.base import Objective
 from everlearn.learn.plan import Plan
 from everlearn.learn.settings import Settings
 from everlearn.methods.base import Method, State, Step, overrides
-from everlearn.models.batch import by_length
 from everlearn.models.weights import TrainedModel
 from everlearn.types import Row
 
@@ -77,7 +76,7 @@ def fit(
     """
     started, accelerator = perf_counter(), accelerator_for(model, settings)
     gradient = partial(objective_gradient, model, objective=objective, settings=settings)
-    plan, so_far = _resumed(model, optimizer, resume) if resume else (_planned(model, rows, methods, settings, key), Course())
+    plan, so_far = _resumed(model, optimizer, resume) if resume else (_planned(model, rows, objective, methods, settings, key), Course())
     terms: list[Objective | Method] = [objective, *(m for m in methods if overrides(m, "loss"))]
     in_order = sorted(methods, key=lambda m: STAGES.index(m.stage))
     model.module.train()
@@ -89,7 +88,7 @@ def fit(
         drawn = [row for place, m in enumerate(methods) for row in m.draw(model, step, _random(key, place, m, f"draw{number}"))]
         so_far.drawn |= {row.id for row in drawn if row.from_memory}
         step.rows = objective.rows(model, [*step.rows, *drawn], step, Random(f"{key}/objective/{number}"))
-        batches = [model.batch(part) for part in by_length(step.rows, settings.micro_tokens)]
+        batches = [model.batch(part) for part in objective.cut(step.rows, settings.micro_tokens)]
         counts = [[term.count(batch) for batch in batches] for term in terms]
         optimizer.zero_grad(set_to_none=True)
         so_far.losses.append(torch.zeros((), device=model.device))
@@ -135,8 +134,9 @@ def accelerator_for(model: TrainedModel, settings: Settings) -> Accelerator:
 
 def objective_gradient(model: TrainedModel, rows: Sequence[Row], objective: Objective, settings: Settings) -> dict[str, Tensor]:
     """The objective's mean gradient over some rows, by name; `.grad` and the random state stay as they are."""
-    trained = model.trained()
-    batches = [model.batch(part) for part in by_length(rows, settings.micro_tokens)]
+    trained, objective = model.trained(), objective.still()
+    given = objective.rows(model, rows, Step(0, 0, 0.0, rows, lambda _: {}), Random("gradient"))
+    batches = [model.batch(part) for part in objective.cut(given, settings.micro_tokens)]
     count = sum(objective.count(batch) for batch in batches)
     total = {name: torch.zeros_like(weight) for name, weight in trained.items()}
     with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
@@ -159,11 +159,12 @@ def _random(key: str, place: int, method: Method, verb: str) -> Random:
     return Random(f"{key}/{place}/{type(method).__name__}/{verb}")
 
 
-def _planned(model: TrainedModel, rows: Sequence[Row], methods: Sequence[Method], settings: Settings, key: str) -> Plan:
+def _planned(model: TrainedModel, rows: Sequence[Row], objective: Objective, methods: Sequence[Method], settings: Settings, key: str) -> Plan:
     mixed = [row for number in range(settings.passes) for row in Random(f"{key}/pass{number}").sample(list(rows), len(rows))]
     for place, m in enumerate(methods):
         mixed = m.mix(model, mixed, _random(key, place, m, "mix"))
-    for m in methods:
+    objective.begin(model, mixed)
+    for m in sorted(methods, key=lambda m: m.moves_at_begin):
         m.begin(model, mixed)
     return Plan(mixed, list(rows), settings.steps(len(rows)))
 

@@ -11,7 +11,7 @@ import torch
 from everlearn.errors import DataError, Diverged, StateError
 from everlearn.learn.base import LearnLog
 from everlearn.learn.fit import Checkpoint, fit, objective_gradient
-from everlearn.learn.objectives import Objective, Supervised
+from everlearn.learn.objectives.base import Objective, Supervised
 from everlearn.learn.plan import Plan
 from everlearn.learn.settings import Settings
 from everlearn.methods.base import Method, State, Step
@@ -36,17 +36,20 @@ class Gradient:
 
     def prepare(self, model: TrainedModel) -> TrainedModel:
         self._device = model.device
+        self.objective.prepare(model)
         for method in self.methods:
             method.prepare(model)
         return model
 
     def remember(self, model: TrainedModel, examples: Sequence[Example]) -> None:
+        self.objective.check(examples)
         rows = model.encoder.rows(examples)
         step = Step(0, 0, 0.0, rows, lambda given: objective_gradient(model, given, self.objective, self.settings))
         for place, method in enumerate(self.methods):
             method.end(model, step, Random(f"{self.seed}/base/{place}/{type(method).__name__}"))
 
     def learn(self, model: TrainedModel, experience: Experience, checkpoint: Checkpoint | None = None) -> LearnLog:
+        self.objective.check(experience.train)
         cut = model.encoder.cut
         rows = [row for row in model.encoder.rows(experience.train) if row.learned]
         if not rows:
@@ -69,6 +72,8 @@ class Gradient:
 
     def state(self) -> State:
         state: State = {"learned": self.learned, "methods": {str(place): method.state() for place, method in enumerate(self.methods)}}
+        if aims := self.objective.state():
+            state["objective"] = aims
         return state | ({"inside": self._inside} if self._inside else {})
 
     def load(self, state: State) -> None:
@@ -80,6 +85,8 @@ class Gradient:
             )
         for place, method in enumerate(self.methods):
             method.load(methods[str(place)])
+        aims = state.get("objective", {})
+        self.objective.load(aims if isinstance(aims, dict) else {})
         inside = state.get("inside")
         self.learned, self._inside = learned, inside if isinstance(inside, dict) else None
 

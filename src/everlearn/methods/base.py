@@ -46,14 +46,16 @@ class Method:
     fill in `observe` or `end`. A method knows only `model.trained()`, the parameters that learn.
 
     neutral: settings at which the method is plain training bit for bit; None for a bound.   active: settings under which it must change
-    something (for the shipped checks).   stage: the order of `gradients` and `stepped`.   moves_at_end: its `end` changes
-    weights and runs before the others', so that they measure what is kept.   family, paper, stores, cost: for `everlearn methods`.
+    something (for the shipped checks).   stage: the order of `gradients` and `stepped`.   moves_at_begin: its `begin` changes
+    weights and runs after the others', so that they see the old model.   moves_at_end: its `end` changes weights and runs before the others', so
+    that they measure what is kept.   family, paper, stores, cost: for `everlearn methods`.
     """
 
     neutral: ClassVar[Mapping[str, object] | None] = None
     active: ClassVar[Mapping[str, object]] = {}
     stage: ClassVar[Literal["penalty", "projection", "mask"]] = "penalty"
     wants_before: ClassVar[bool] = False
+    moves_at_begin: ClassVar[bool] = False
     moves_at_end: ClassVar[bool] = False
     family: ClassVar[str] = ""
     paper: ClassVar[str] = ""

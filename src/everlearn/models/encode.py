@@ -20,7 +20,7 @@ Piece = tuple[str, bool]
 class Encoder:
     """Turns Examples into Rows with one tokenizer.
 
-    text: every token is learned, and the end. prompt + completion: the completion and the end. messages: every assistant turn with its
+    text: every token is learned, and the end. prompt + completion, or + chosen: that and the end. messages: every assistant turn with its
     closing, by the chat template, verbatim. Other rows begin with the tokenizer's start token, where it has one. What is longer than `longest`
     tokens loses the start of its prompt first, then its end; `cut` counts such rows.
     """
@@ -66,9 +66,7 @@ class Encoder:
             return [(example.prompt, False), (example.completion, True)]
         if example.messages is not None:
             return self._turns(example.messages)
-        raise DataError(
-            f"a row of prompt + chosen + rejected cannot be learned from by imitation (id={example.id!r}). Give text, prompt + completion or messages."
-        )
+        return [(example.prompt or "", False), (example.chosen or "", True)]
 
     def _turns(self, messages: Sequence[Message]) -> list[Piece]:
         whole, pieces, done = self._chat(messages), [], ""

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast, get_args
 
 import torch
-from peft import LoraConfig, TaskType, get_peft_model
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging
 
 from everlearn.errors import ModelError, SettingError
+from everlearn.models.adapters import Lora, with_lora
 from everlearn.models.language import CausalModel
 from everlearn.models.seq2seq import Seq2SeqModel
 from everlearn.models.weights import TrainedModel
@@ -25,18 +23,6 @@ Dtype = Literal["float32", "bfloat16", "auto"]
 LARGE = 500_000_000  # parameters from which on AdamW on all weights is too much for most machines
 WANTED = "Give 'tiny', a folder with config.json, tokenizer and *.safetensors, or a hub id such as 'org/name'."
 TINY = Path(__file__).parent / "tiny"
-
-
-@dataclass(frozen=True, slots=True)
-class Lora:
-    """Train low-rank adapters on every linear layer (Hu et al. 2021, arXiv:2106.09685), alpha = 2 * rank.
-
-    rank: >= 1.   dropout: in [0, 1).   seed: of the adapters' first values.
-    """
-
-    rank: int = 16
-    dropout: float = 0.0
-    seed: int = 0
 
 
 def parse_lora(text: str) -> Lora | Literal["auto"] | None:
@@ -100,7 +86,7 @@ def load_model(
     module.train()
     if lora == "auto":
         lora = Lora() if sum(p.numel() for p in module.parameters()) >= LARGE else None
-    module = module if lora is None else _with_lora(module, lora)
+    module = module if lora is None else with_lora(module, lora)
     return Seq2SeqModel(module, tokenizer, str(name)) if config.is_encoder_decoder else CausalModel(module, tokenizer, str(name))
 
 
@@ -121,15 +107,3 @@ def quiet_bars() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def _with_lora(module: PreTrainedModel, lora: Lora) -> PreTrainedModel:
-    if lora.rank < 1 or not 0 <= lora.dropout < 1:
-        raise ModelError(f"LoRA needs a rank of at least 1 and a dropout in [0, 1) (rank={lora.rank!r}, dropout={lora.dropout!r}).")
-    task = TaskType.SEQ_2_SEQ_LM if module.config.is_encoder_decoder else TaskType.CAUSAL_LM
-    config = LoraConfig(r=lora.rank, lora_alpha=2 * lora.rank, lora_dropout=lora.dropout, target_modules="all-linear", task_type=task)
-    with torch.random.fork_rng(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)  # peft asks transformers the old way
-        warnings.filterwarnings("ignore", ".*fan_in_fan_out", UserWarning)  # and sets this right by itself
-        torch.manual_seed(lora.seed)
-        return get_peft_model(module, config)  # type: ignore[return-value]

@@ -1,0 +1,1 @@
+"""One file an objective: imitation, preference, and what is learned from the model's own answers."""

@@ -1,0 +1,64 @@
+"""Adapters in place: what they leave alone, what folding changes, and that PEFT reads what is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+
+from everlearn import CausalModel, Example, Lora, ModelError, load_model
+from everlearn.models.adapters import adapted, add_adapter, pairs, write_adapter
+
+ROWS = (Example(prompt="Question: What is 7 plus 5?\nAnswer:", completion=" 12"), Example(text="The mayor opened the bridge."))
+
+
+def said(model: CausalModel) -> torch.Tensor:
+    with torch.no_grad():
+        return model.logits(model.batch(model.encoder.rows(ROWS))).logits
+
+
+def roughened(model: CausalModel) -> CausalModel:
+    with torch.no_grad():
+        for pair in pairs(model).values():
+            pair.b.add_(0.1 * torch.randn(pair.b.shape, generator=torch.Generator().manual_seed(0)))
+    return model
+
+
+def test_fresh_adapters_change_no_answer_and_alone_learn(tiny: CausalModel) -> None:
+    before = said(tiny)
+    assert adapted(tiny, Lora(rank=2))
+    assert torch.equal(said(tiny), before)
+    assert all("lora_" in name for name in tiny.trained())
+    assert len(tiny.trained()) == 2 * len(pairs(tiny)) == 2 * 7 * len(tiny.module.base_model.model.model.layers)
+    assert not adapted(tiny, Lora(rank=3))
+    assert {pair.a.shape[0] for pair in pairs(tiny).values()} == {2}
+
+
+def test_folding_puts_the_adapter_into_the_weights_beneath(tiny: CausalModel) -> None:
+    adapted(tiny, Lora(rank=2))
+    with_adapter = said(roughened(tiny))
+    for pair in pairs(tiny).values():
+        pair.fold()
+        with torch.no_grad():
+            pair.b.zero_()
+    assert torch.allclose(said(tiny), with_adapter, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft asks transformers the old way
+def test_peft_reads_what_is_written(tiny: CausalModel, tmp_path: Path) -> None:
+    adapted(tiny, Lora(rank=2))
+    add_adapter(tiny, "other", Lora(rank=3, seed=1))
+    write_adapter(roughened(tiny), tmp_path)
+    write_adapter(tiny, tmp_path, "other")
+    again = load_model("tiny", lora=None)
+    again.module = PeftModel.from_pretrained(again.module, str(tmp_path))
+    assert torch.equal(said(again), said(tiny))
+    assert (tmp_path / "other" / "adapter_model.safetensors").exists()
+    assert all("default" in name for name in tiny.trained())
+
+
+def test_a_model_without_adapters_has_none_to_write(tiny: CausalModel, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no adapters to write"):
+        write_adapter(tiny, tmp_path)
