@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -60,6 +60,12 @@ class Example:
         if self.messages is not None:
             return json.dumps([dict(m) for m in self.messages[:-1]], ensure_ascii=False, sort_keys=True)
         return self.prompt
+
+    def answered(self, answer: str) -> Example:
+        """The same question with this answer, as an example of its own."""
+        if self.messages is not None:
+            return replace(self, messages=(*self.messages[:-1], {**self.messages[-1], "content": answer}), id="")
+        return replace(self, completion=answer, id="")
 
     def to_json(self) -> dict[str, object]:
         """The fields that are set, as one JSON object."""

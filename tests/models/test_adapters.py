@@ -10,6 +10,7 @@ from peft import PeftModel
 
 from everlearn import CausalModel, Example, Lora, ModelError, load_model
 from everlearn.models.adapters import adapted, add_adapter, pairs, write_adapter
+from everlearn.models.weights import holding
 
 ROWS = (Example(prompt="Question: What is 7 plus 5?\nAnswer:", completion=" 12"), Example(text="The mayor opened the bridge."))
 
@@ -62,3 +63,12 @@ def test_peft_reads_what_is_written(tiny: CausalModel, tmp_path: Path) -> None:
 def test_a_model_without_adapters_has_none_to_write(tiny: CausalModel, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no adapters to write"):
         write_adapter(tiny, tmp_path)
+
+
+def test_a_model_holds_other_weights_for_a_while(tiny: CausalModel) -> None:
+    before, answer = tiny.state(), said(tiny)
+    others = {name: value * 0.5 for name, value in before.items()}
+    with holding(tiny, others):
+        assert not torch.equal(said(tiny), answer)
+    assert torch.equal(said(tiny), answer)
+    assert all(torch.equal(value, before[name] * 0.5) for name, value in others.items())

@@ -64,3 +64,18 @@ def test_a_text_is_begun_from_nothing(shared_tiny: CausalModel) -> None:
 def test_settings_outside_their_range_are_refused_all_at_once() -> None:
     with pytest.raises(SettingError, match=r"temperature must be between 0.01 and 100, got 0; sampling top_k must be at least 0, got -1; .* got 0"):
         Sampling(0, -1, 0)
+
+
+def test_rollouts_are_rows_of_the_very_tokens_drawn(shared_tiny: CausalModel) -> None:
+    asked = [Example(prompt="Question: What is 7 plus 5?\nAnswer:", completion=""), Example(prompt="Question: What is", completion="")]
+    rows = shared_tiny.rollouts(asked, 6, Sampling(temperature=2.0), Random(1))
+    for row, prompt, tokens in zip(rows, asked, shared_tiny.encoder.prompts(asked), strict=True):
+        assert row.tokens[: len(tokens)] == tuple(tokens)
+        assert row.learned == tuple(range(len(tokens), len(row.tokens)))
+        said = row.tokens[len(tokens) :]
+        assert (len(said) == 6 and said[-1] != shared_tiny.encoder.end) or said[-1] == shared_tiny.encoder.end
+        assert row.example.prompt == prompt.prompt
+        assert row.example.completion == shared_tiny.tokenizer.decode([t for t in said if t != shared_tiny.encoder.end])
+    greedy = shared_tiny.rollouts(asked[:1], 6, Sampling(top_k=1), Random(1))[0]
+    assert greedy.example.completion == " 12"
+    assert greedy.tokens[-1] == shared_tiny.encoder.end

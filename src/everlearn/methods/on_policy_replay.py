@@ -10,7 +10,7 @@ from typing import Literal
 from everlearn.errors import SettingError
 from everlearn.methods.base import at_least
 from everlearn.methods.replay import Replay, drawn, interleaved
-from everlearn.methods.writing import answer_of, answered, prompt_of
+from everlearn.methods.writing import answer_of, prompt_of
 from everlearn.models.weights import TrainedModel
 from everlearn.types import Example, Row, superseded
 
@@ -64,7 +64,7 @@ class OnPolicyReplay(Replay):
             return list(rows)
         limit = max(len(row.learned) for row in asked)
         answers = model.generate([row.example for row in asked], limit, lines=any("\n" in answer_of(row.example) for row in asked))
-        own = [answered(row.example, answer) for row, answer in zip(asked, answers, strict=True)]
+        own = [row.example.answered(answer) for row, answer in zip(asked, answers, strict=True)]
         passed = self._likely(model, own) if self.keep == "likely" else [_bare(e) == _bare(row.example) for row, e in zip(asked, own, strict=True)]
         taken = [example for example, right in zip(own, passed, strict=True) if right and answer_of(example).strip()]
         fresh = {prompt_of(row.example): row for row in model.encoder.rows(taken, from_memory=True)}

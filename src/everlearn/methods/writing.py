@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise, takewhile
 from math import exp
 from random import Random
@@ -90,7 +89,7 @@ class Writer:
         asked = [self._example(prompt, "") for prompt in prompts]
         asked = [e for e, chance in zip(asked, first_chance(self.model, asked), strict=True) if chance >= self.confidence] if self.confidence else asked
         answers = self.model.generate(asked, self.limit) if asked else []
-        samples = [answered(e, answer) for e, answer in zip(asked, answers, strict=True) if answer.strip()]
+        samples = [e.answered(answer) for e, answer in zip(asked, answers, strict=True) if answer.strip()]
         if not self.confidence or not samples:
             return samples
         nats = self.model.score(samples, [[answer_of(e)] for e in samples])
@@ -191,13 +190,6 @@ def prompt_of(example: Example) -> str | None:
 def answer_of(example: Example) -> str:
     """What was answered to `prompt_of`."""
     return example.messages[-1]["content"] if example.messages is not None else example.completion or ""
-
-
-def answered(example: Example, answer: str) -> Example:
-    """The same question with this answer, as an example of its own."""
-    if example.messages is not None:
-        return replace(example, messages=(*example.messages[:-1], {**example.messages[-1], "content": answer}), id="")
-    return replace(example, completion=answer, id="")
 
 
 def _phrases(answers: Sequence[str]) -> list[str]:

@@ -69,8 +69,22 @@ class CausalModel(TrainedModel):
     def sample(self, prompts: Sequence[Example], limit: int, sampling: Sampling, random: Random, lines: bool = False) -> list[str]:
         return self._answers(prompts, limit, lines, sampling.chooser(random))
 
+    def rollouts(self, prompts: Sequence[Example], limit: int, sampling: Sampling, random: Random) -> list[Row]:
+        """One drawn answer a prompt, as a Row of exactly the tokens drawn: its end is learned where it was said within `limit` tokens."""
+        rows = []
+        for prompt, (asked, said) in zip(prompts, self._continued(prompts, limit, True, sampling.chooser(random)), strict=True):
+            tokens = (*asked, *said, self.encoder.end) if len(said) < limit else (*asked, *said)
+            example = prompt.answered(str(self.tokenizer.decode(said, skip_special_tokens=True)))
+            rows.append(Row(example, tokens, tuple(range(len(asked), len(tokens)))))
+        return rows
+
     def _answers(self, prompts: Sequence[Example], limit: int, lines: bool, choose: Choose) -> list[str]:
-        """Text after each prompt; without a start token an empty prompt begins after the end of a text before."""
+        """Text after each prompt."""
+        texts = [str(self.tokenizer.decode(said, skip_special_tokens=True)) for _, said in self._continued(prompts, limit, lines, choose)]
+        return texts if lines else [text[: text.find("\n") + 1] or text for text in texts]
+
+    def _continued(self, prompts: Sequence[Example], limit: int, lines: bool, choose: Choose) -> list[tuple[tuple[int, ...], list[int]]]:
+        """Each prompt's tokens and those said after it; without a start token an empty prompt begins after the end of a text before."""
         start = len(self.encoder.start)
         room = self.encoder.longest - start - limit
         if room < 1:
@@ -80,13 +94,12 @@ class CausalModel(TrainedModel):
         ]  # else a text begins after another's end
         rows = [Row(prompt, tuple(tokens), ()) for prompt, tokens in zip(prompts, encoded, strict=True)]
         place = {id(row): number for number, row in enumerate(rows)}
-        answers = [""] * len(rows)
+        found: list[tuple[tuple[int, ...], list[int]]] = [((), [])] * len(rows)
         with as_found(self.module), torch.inference_mode():
             for part in by_length(rows, MOST_TOKENS, MOST_TOKENS // 4):
                 for row, tokens in zip(part, self._said([row.tokens for row in part], limit, lines, choose), strict=True):
-                    text = str(self.tokenizer.decode(tokens, skip_special_tokens=True))
-                    answers[place[id(row)]] = text if lines else text[: text.find("\n") + 1] or text
-        return answers
+                    found[place[id(row)]] = row.tokens, tokens
+        return found
 
     def score(self, prompts: Sequence[Example], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
         with as_found(self.module), torch.inference_mode():

@@ -43,6 +43,14 @@ class TrainedModel(ABC):
     def sample(self, prompts: Sequence[Example], limit: int, sampling: Sampling, random: Random, lines: bool = False) -> list[str]:
         """One continuation a prompt, drawn token by token, ended as by `generate`, a line break that ends it kept; an empty prompt starts a text."""
 
+    def rollouts(self, prompts: Sequence[Example], limit: int, sampling: Sampling, random: Random) -> list[Row]:
+        """One drawn answer a prompt as a Row to learn from, of at most `limit` tokens and its end.
+
+        Here the answer's text encoded again; where the tokens drawn are at hand, exactly these.
+        """
+        said = self.sample(prompts, limit, sampling, random, lines=True)
+        return self.encoder.rows([prompt.answered(text) for prompt, text in zip(prompts, said, strict=True)])
+
     @abstractmethod
     def score(self, prompts: Sequence[Example], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
         """Log-likelihood in nats of each continuation after its prompt, the end of text not included."""
@@ -106,3 +114,17 @@ def as_found(module: nn.Module) -> Iterator[None]:
     finally:
         for part, training in modes.items():
             part.training = training
+
+
+@contextmanager
+def holding(model: TrainedModel, weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """The model with these trained weights inside (by name; no copy is made, and nothing may be trained); afterwards its own again."""
+    trained = model.trained()
+    own = {name: parameter.data for name, parameter in trained.items()}
+    try:
+        for name, value in weights.items():
+            trained[name].data = value
+        yield
+    finally:
+        for name, value in own.items():
+            trained[name].data = value
