@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from everlearn.learn.gradient import Gradient as Gradient
     from everlearn.learn.objectives.base import Objective as Objective
     from everlearn.learn.objectives.base import Supervised as Supervised
+    from everlearn.learn.objectives.grpo import GRPO as GRPO
+    from everlearn.learn.objectives.preference import Preference as Preference
+    from everlearn.learn.objectives.rejection import Rejection as Rejection
+    from everlearn.learn.objectives.self_distill import SelfDistill as SelfDistill
     from everlearn.learn.settings import Settings as Settings
     from everlearn.methods import register as register
     from everlearn.methods.agem import AGEM as AGEM
@@ -73,6 +77,7 @@ if TYPE_CHECKING:
     from everlearn.methods.schedules import Rewarm as Rewarm
     from everlearn.methods.schedules import RSqrt as RSqrt
     from everlearn.methods.si import SI as SI
+    from everlearn.methods.subspace import Subspace as Subspace
     from everlearn.models.adapters import Lora as Lora
     from everlearn.models.language import CausalModel as CausalModel
     from everlearn.models.language import LanguageModel as LanguageModel
@@ -119,6 +124,7 @@ _HOMES = {
     "Finch": "methods.finch",
     "FisherMask": "methods.fisher_mask",
     "ForModel": "data_check.check",
+    "GRPO": "learn.objectives.grpo",
     "GenerativeReplay": "methods.generative_replay",
     "Given": "importing.shape",
     "Gradient": "learn.gradient",
@@ -145,7 +151,9 @@ _HOMES = {
     "OnPolicyReplay": "methods.on_policy_replay",
     "Out": "types",
     "PackNet": "methods.packnet",
+    "Preference": "learn.objectives.preference",
     "RSqrt": "methods.schedules",
+    "Rejection": "learn.objectives.rejection",
     "Replay": "methods.replay",
     "Reptile": "methods.reptile",
     "Results": "results",
@@ -154,12 +162,14 @@ _HOMES = {
     "Run": "results",
     "SI": "methods.si",
     "Scorecard": "scorecard",
+    "SelfDistill": "learn.objectives.self_distill",
     "Seq2SeqModel": "models.seq2seq",
     "SettingError": "errors",
     "Settings": "learn.settings",
     "StateError": "errors",
     "Step": "methods.base",
     "Stream": "types",
+    "Subspace": "methods.subspace",
     "Supervised": "learn.objectives.base",
     "Task": "evaluate.tasks",
     "TrainedModel": "models.weights",

@@ -28,6 +28,7 @@ from everlearn.methods.replay import Replay
 from everlearn.methods.reptile import Reptile
 from everlearn.methods.schedules import WSD, Autoregressive, Rewarm, RSqrt
 from everlearn.methods.si import SI
+from everlearn.methods.subspace import Subspace
 
 BY_NAME: dict[str, type[Method]] = {
     "agem": AGEM,
@@ -56,6 +57,7 @@ BY_NAME: dict[str, type[Method]] = {
     "rewarm": Rewarm,
     "rsqrt": RSqrt,
     "si": SI,
+    "subspace": Subspace,
     "wsd": WSD,
 }
 
