@@ -55,9 +55,11 @@ if TYPE_CHECKING:
     from everlearn.methods.der import DER as DER
     from everlearn.methods.distill import Distill as Distill
     from everlearn.methods.ewc import EWC as EWC
+    from everlearn.methods.expand import Expand as Expand
     from everlearn.methods.finch import Finch as Finch
     from everlearn.methods.fisher_mask import FisherMask as FisherMask
     from everlearn.methods.generative_replay import GenerativeReplay as GenerativeReplay
+    from everlearn.methods.inf_lora import InfLoRA as InfLoRA
     from everlearn.methods.l2 import L2 as L2
     from everlearn.methods.l2_sp import L2SP as L2SP
     from everlearn.methods.la_maml import LaMAML as LaMAML
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from everlearn.methods.mir import MIR as MIR
     from everlearn.methods.mofo import MoFO as MoFO
     from everlearn.methods.movement import Movement as Movement
+    from everlearn.methods.o_lora import OLoRA as OLoRA
     from everlearn.methods.on_policy_replay import OnPolicyReplay as OnPolicyReplay
     from everlearn.methods.packnet import PackNet as PackNet
     from everlearn.methods.replay import Replay as Replay
@@ -77,6 +80,7 @@ if TYPE_CHECKING:
     from everlearn.methods.schedules import Rewarm as Rewarm
     from everlearn.methods.schedules import RSqrt as RSqrt
     from everlearn.methods.si import SI as SI
+    from everlearn.methods.slao import SLAO as SLAO
     from everlearn.methods.subspace import Subspace as Subspace
     from everlearn.models.adapters import Lora as Lora
     from everlearn.models.language import CausalModel as CausalModel
@@ -120,6 +124,7 @@ _HOMES = {
     "EWC": "methods.ewc",
     "EverlearnError": "errors",
     "Example": "types",
+    "Expand": "methods.expand",
     "Experience": "types",
     "Finch": "methods.finch",
     "FisherMask": "methods.fisher_mask",
@@ -129,6 +134,7 @@ _HOMES = {
     "Given": "importing.shape",
     "Gradient": "learn.gradient",
     "Imported": "importing.found",
+    "InfLoRA": "methods.inf_lora",
     "L2": "methods.l2",
     "L2SP": "methods.l2_sp",
     "LaMAML": "methods.la_maml",
@@ -147,6 +153,7 @@ _HOMES = {
     "MoFO": "methods.mofo",
     "ModelError": "errors",
     "Movement": "methods.movement",
+    "OLoRA": "methods.o_lora",
     "Objective": "learn.objectives.base",
     "OnPolicyReplay": "methods.on_policy_replay",
     "Out": "types",
@@ -161,6 +168,7 @@ _HOMES = {
     "Row": "types",
     "Run": "results",
     "SI": "methods.si",
+    "SLAO": "methods.slao",
     "Scorecard": "scorecard",
     "SelfDistill": "learn.objectives.self_distill",
     "Seq2SeqModel": "models.seq2seq",

@@ -78,7 +78,7 @@ def neutral_is_plain(method: type[Method], load: Callable[[], TrainedModel]) -> 
     if method.neutral is None:
         return False
     settings = method.neutral
-    _equal(run(lambda: method(**settings), load()), run(None, load()), f"{method.__name__}({_shown(settings)}) is not plain training")
+    equal(run(lambda: method(**settings), load()), run(None, load()), f"{method.__name__}({_shown(settings)}) is not plain training")
     return True
 
 
@@ -92,9 +92,7 @@ def active_changes(method: type[Method], load: Callable[[], TrainedModel]) -> bo
 
 def same_run_twice(method: type[Method], load: Callable[[], TrainedModel]) -> bool:
     """The same seed gives the same weights bit for bit."""
-    _equal(
-        run(lambda: method(**method.active), load()), run(lambda: method(**method.active), load()), f"{method.__name__} differs between two runs of one seed"
-    )
+    equal(run(lambda: method(**method.active), load()), run(lambda: method(**method.active), load()), f"{method.__name__} differs between two runs of one seed")
     return True
 
 
@@ -110,14 +108,14 @@ def resume_is_uninterrupted(method: type[Method], load: Callable[[], TrainedMode
         again, fresh = load(), Gradient([method(**method.active)], SETTINGS)
         fresh.prepare(again)
         with tempfile.TemporaryDirectory() as folder:
-            _stop(learner, model, experiences[1], place, folder)
+            stopped_at(learner, model, experiences[1], place, folder)
             fresh.load(load_state(folder))
         fresh.learn(again, experiences[1])
-        _equal(whole(again), uninterrupted, f"{method.__name__}: stop, save, load, continue is not the uninterrupted run")
+        equal(whole(again), uninterrupted, f"{method.__name__}: stop, save, load, continue is not the uninterrupted run")
     return True
 
 
-def _stop(learner: Gradient, model: TrainedModel, experience: Experience, place: float, folder: str) -> None:
+def stopped_at(learner: Gradient, model: TrainedModel, experience: Experience, place: float, folder: str) -> None:
     """Learn until this share of the steps is done, save there, and break off as a kill would."""
 
     def stop(step: Step, state: Callable[[], State]) -> None:
@@ -174,7 +172,7 @@ def gradient_leaves_grad(method: type[Method], load: Callable[[], TrainedModel])
     modes = [part.training for part in model.module.modules()]
     learner.remember(model, base)
     objective_gradient(model, model.encoder.rows(base[:2]), Supervised(), SETTINGS)
-    _equal(whole(model), weights, f"{method.__name__}: remembering the base changed weights")
+    equal(whole(model), weights, f"{method.__name__}: remembering the base changed weights")
     assert torch.equal(torch.get_rng_state(), random), f"{method.__name__}: remembering the base moved the random state"
     assert [part.training for part in model.module.modules()] == modes, f"{method.__name__}: remembering the base changed the mode"
     assert all(weight.grad is None for weight in model.trained().values()), f"{method.__name__}: remembering the base left gradients"
@@ -205,7 +203,8 @@ def check_registry() -> dict[str, list[str]]:
     return {name: check_method(method) for name, method in BY_NAME.items()}
 
 
-def _equal(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], what: str) -> None:
+def equal(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], what: str) -> None:
+    """Raise AssertionError that says what, and by how much, unless every tensor is the same bit for bit."""
     for name, value in wanted.items():
         assert torch.equal(found[name], value), f"{what}: {name} differs by {float((found[name] - value).abs().max()):.1e}"
 

@@ -100,7 +100,7 @@ def fit(
             so_far.losses[-1] += parts[0].detach()
             for m in methods:
                 m.observe(model, batch, replace(out, logits=out.logits.detach()))
-        for m in in_order:
+        for m in in_order if batches else ():  # rollouts may leave nothing to learn
             m.gradients(model, step)
         if settings.clip:
             accelerator.clip_grad_norm_(trained, settings.clip)

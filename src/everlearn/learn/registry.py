@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from everlearn.learn.base import Around
 from everlearn.learn.objectives.base import Objective
+from everlearn.learn.objectives.grpo import GRPO
+from everlearn.learn.objectives.preference import Preference
+from everlearn.learn.objectives.rejection import Rejection
+from everlearn.learn.objectives.self_distill import SelfDistill
+from everlearn.learn.routed_adapters import RoutedAdapters
 
-OBJECTIVES: dict[str, type[Objective]] = {}
+OBJECTIVES: dict[str, type[Objective]] = {
+    "dpo": Preference,
+    "grpo": GRPO,
+    "rejection": Rejection,
+    "self_distill": SelfDistill,
+}
 
-LEARNERS: dict[str, type[Around]] = {}
+LEARNERS: dict[str, type[Around]] = {"routed_adapters": RoutedAdapters}
