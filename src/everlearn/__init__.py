@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from everlearn.learn.objectives.preference import Preference as Preference
     from everlearn.learn.objectives.rejection import Rejection as Rejection
     from everlearn.learn.objectives.self_distill import SelfDistill as SelfDistill
+    from everlearn.learn.routed_adapters import RoutedAdapters as RoutedAdapters
     from everlearn.learn.settings import Settings as Settings
     from everlearn.methods import register as register
     from everlearn.methods.agem import AGEM as AGEM
@@ -165,6 +166,7 @@ _HOMES = {
     "Reptile": "methods.reptile",
     "Results": "results",
     "Rewarm": "methods.schedules",
+    "RoutedAdapters": "learn.routed_adapters",
     "Row": "types",
     "Run": "results",
     "SI": "methods.si",

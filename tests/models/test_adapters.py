@@ -9,7 +9,7 @@ import torch
 from peft import PeftModel
 
 from everlearn import CausalModel, Example, Lora, ModelError, load_model
-from everlearn.models.adapters import adapted, add_adapter, pairs, write_adapter
+from everlearn.models.adapters import adapted, add_adapter, joined, pairs, write_adapter
 from everlearn.models.weights import holding
 
 ROWS = (Example(prompt="Question: What is 7 plus 5?\nAnswer:", completion=" 12"), Example(text="The mayor opened the bridge."))
@@ -72,3 +72,20 @@ def test_a_model_holds_other_weights_for_a_while(tiny: CausalModel) -> None:
         assert not torch.equal(said(tiny), answer)
     assert torch.equal(said(tiny), answer)
     assert all(torch.equal(value, before[name] * 0.5) for name, value in others.items())
+
+
+def test_two_adapters_in_one_are_the_nearest_of_that_rank(tiny: CausalModel) -> None:
+    adapted(tiny, Lora(rank=2))
+    add_adapter(tiny, "other", Lora(rank=2, seed=1))
+    for seed, name in enumerate(("default", "other")):
+        with torch.no_grad():
+            for pair in pairs(tiny, name).values():
+                pair.b.add_(torch.randn(pair.b.shape, generator=torch.Generator().manual_seed(seed)))
+    one, other = (next(iter(pairs(tiny, name).values())) for name in ("default", "other"))
+    change = [(pair.scale * pair.b @ pair.a).detach() for pair in (one, other)]
+    a, b = joined(one, other, 0.75)
+    u, size, v = torch.linalg.svd(0.75 * change[0] + 0.25 * change[1], full_matrices=False)
+    assert torch.allclose(one.scale * b @ a, u[:, :2] * size[:2] @ v[:2], atol=1e-5)
+    a, b = joined(one, other, 1.0)
+    assert torch.allclose(one.scale * b @ a, change[0], atol=1e-5)
+    assert a.shape == one.a.shape

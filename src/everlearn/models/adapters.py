@@ -84,6 +84,16 @@ def pairs(model: TrainedModel, name: str = FIRST) -> dict[str, Pair]:
     return found
 
 
+def joined(one: Pair, other: Pair, share: float) -> tuple[Tensor, Tensor]:
+    """The a and b of `one`'s rank that come nearest (least squares) to share * one's change + (1 - share) * other's, and give it at `one`'s scale."""
+    a = torch.cat([one.a, other.a]).detach().float()
+    b = torch.cat([one.b * (share * one.scale), other.b * ((1 - share) * other.scale)], 1).detach().float()
+    (left, in_left), (right, in_right) = torch.linalg.qr(b), torch.linalg.qr(a.T)
+    u, size, v = torch.linalg.svd(in_left @ in_right.T)  # of b @ a without ever making it: as small as the ranks together
+    rank, root = one.a.shape[0], (size / one.scale).sqrt()
+    return (root[:, None] * v)[:rank] @ right.T, left @ (u * root)[:, :rank]
+
+
 def write_adapter(model: TrainedModel, folder: str | Path, name: str = FIRST) -> None:
     """One adapter as PEFT writes it, for `PeftModel.from_pretrained` on the starting model; the first lies in the folder itself, others in NAME/."""
     if not isinstance(model.module, PeftModel):

@@ -112,6 +112,10 @@ class CausalModel(TrainedModel):
         out = self._at(keep, **inputs)
         return out["logits"][0], out.get("past_key_values")
 
+    def _cache(self, prompts: Sequence[tuple[int, ...]]) -> DynamicCache | None:
+        """What these prompts are read into, None for the module's own choice; whatever leaves the batch or repeats is selected from it."""
+        return None
+
     def _prefill(self, prompts: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor, DynamicCache]:
         """Prompts padded on the left: next-token logits (B, V), mask (B, T), cache."""
         width = max(len(tokens) for tokens in prompts)
@@ -119,7 +123,7 @@ class CausalModel(TrainedModel):
         mask = torch.tensor([(0,) * (width - len(t)) + (1,) * len(t) for t in prompts], device=self.device)
         last = torch.arange(1, len(prompts) + 1, device=self.device) * width - 1
         positions = (mask.cumsum(1) - 1).clamp_min(0)
-        logits, cache = self._forward(last, input_ids=tokens, attention_mask=mask, position_ids=positions, use_cache=True)
+        logits, cache = self._forward(last, input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=self._cache(prompts), use_cache=True)
         if cache is None:
             raise ModelError(f"{self.name or 'the model'} keeps no cache, so it cannot answer here. Give an attention model with past_key_values.")
         return logits, mask, cache
