@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from everlearn import EWC, Gradient, Replay, SettingError, Settings
+from everlearn import EWC, GRPO, Gradient, Replay, SettingError, Settings
 from everlearn.config import RECIPES, parse_methods
+from everlearn.learn.bounds import Joint
 
 
 def test_commas_separate_runs_and_plus_joins_methods() -> None:
@@ -58,5 +59,28 @@ def test_a_recipe_is_its_parts_under_its_own_label() -> None:
     ],
 )
 def test_a_mistake_says_what_where_and_what_is_allowed(text: str, words: str) -> None:
+    with pytest.raises(SettingError, match=words):
+        parse_methods(text)
+
+
+def test_an_objective_is_joined_like_a_method() -> None:
+    learner = parse_methods("replay(share=1)+grpo(group=4,reward=contains)")[0].learner(Settings(), 0)
+    assert isinstance(learner, Gradient)
+    assert isinstance(learner.objective, GRPO)
+    assert learner.objective.group == 4
+    assert isinstance(parse_methods("joint+dpo")[0].learner(Settings(), 0), Joint)
+    assert isinstance(parse_methods("dpo")[0].learner(Settings(), 0), Gradient)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("dpo+grpo", "dpo and grpo are both objectives, and a run has one"),
+        ("grpo(group=1)", "grpo group must be at least 2, got 1"),
+        ("grpo(reward=nothing)", "there is no reward 'nothing'"),
+        ("frozen+dpo", "frozen never learns"),
+    ],
+)
+def test_mistakes_with_objectives(text: str, words: str) -> None:
     with pytest.raises(SettingError, match=words):
         parse_methods(text)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from everlearn.learn.registry import LEARNERS, OBJECTIVES
 from everlearn.methods import BY_NAME
 
 ROOT = Path(__file__).parents[1]
+EVERY = {**BY_NAME, **LEARNERS, **OBJECTIVES}
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
@@ -20,10 +22,10 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", EVERY)
 def test_every_method_has_a_page_with_its_paper_and_settings(name: str) -> None:
     text = (ROOT / "docs" / "methods" / f"{name}.md").read_text(encoding="utf-8")
-    for number in re.findall(r"arXiv:[\d.]+\d", BY_NAME[name].paper):
+    for number in re.findall(r"arXiv:[\d.]+\d", EVERY[name].paper):
         assert number in text
     assert f"{name}(" in text
 

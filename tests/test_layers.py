@@ -19,7 +19,7 @@ MAY = {
     "evaluate": {"evaluate", "models"},
     "learn": {"learn", "methods", "replay", "models", "streams"},
     "config": {"learn", "methods"},
-    "catalogue": {"config", "methods"},
+    "catalogue": {"config", "learn", "methods"},
     "report": {"report", "records", "evaluate"},
     "results": set(),
     "records": set(),

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 
 from everlearn.config import BOUNDS, RECIPES
+from everlearn.learn.base import Around
+from everlearn.learn.objectives.base import Objective
+from everlearn.learn.registry import LEARNERS, OBJECTIVES
 from everlearn.methods import BY_NAME
+from everlearn.methods.base import Method
 
 
 def catalogue() -> list[dict[str, str]]:
@@ -18,12 +23,16 @@ def catalogue() -> list[dict[str, str]]:
     recipes = [
         _entry(name, "recipe", f"the default recipe: {parts}", parts, "what its parts store", "", "what its parts cost") for name, parts in RECIPES.items()
     ]
-    methods = []
-    for name, method in sorted(BY_NAME.items(), key=lambda item: (item[1].family, item[0])):
-        settings = ", ".join(f"{key}={parameter.default}" for key, parameter in inspect.signature(method).parameters.items())
-        about = (inspect.getdoc(method) or "").splitlines()[0]
-        methods.append(_entry(name, method.family, about, settings, method.stores, method.paper, method.cost))
-    return bounds + recipes + methods
+    return bounds + recipes + [entry for part in (BY_NAME, LEARNERS, OBJECTIVES) for entry in _described(part)]
+
+
+def _described(part: Mapping[str, type[Method | Around | Objective]]) -> list[dict[str, str]]:
+    """An entry for each class, family by family."""
+    found = []
+    for name, made in sorted(part.items(), key=lambda item: (item[1].family, item[0])):
+        settings = ", ".join(f"{key}={parameter.default!r}" for key, parameter in inspect.signature(made).parameters.items())
+        found.append(_entry(name, made.family, (inspect.getdoc(made) or "").splitlines()[0], settings, made.stores, made.paper, made.cost))
+    return found
 
 
 def _entry(name: str, family: str, about: str, settings: str, stores: str, paper: str, cost: str) -> dict[str, str]:

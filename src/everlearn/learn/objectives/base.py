@@ -20,10 +20,11 @@ class Objective:
     """How an experience is learned: the sum of `loss` over the sum of `count`, over a step's micro-batches. Only these two must be written.
 
     The loop alone divides: `loss` gives values, `count` what they are divided by. What an objective keeps it keys by row id, never by step.
-    active: settings under which it must change something (for the shipped checks).   paper, about, stores, cost: for `everlearn methods`.
+    active: settings under which it must change something (for the shipped checks).   family, paper, stores, cost: for `everlearn methods`.
     """
 
     active: ClassVar[dict[str, object]] = {}
+    family: ClassVar[str] = "objective"
     paper: ClassVar[str] = ""
     stores: ClassVar[str] = "nothing"
     cost: ClassVar[str] = ""

@@ -33,7 +33,9 @@ class Judged:
 
 
 class GRPO(Rollouts):
-    """Group Relative Policy Optimization (Shao et al. 2024, arXiv:2402.03300) with a reward function of yours; the mean is over tokens.
+    """Answers that earn more reward than the others to the same prompt become likelier; the reward is a function of yours.
+
+    Group Relative Policy Optimization (Shao et al. 2024, arXiv:2402.03300), a term a token:
 
         A = (reward - mean of the group) / (standard deviation of the group + 1e-4)
         -min(ratio * A, clip(ratio, 1 - clip, 1 + clip) * A) + beta * (p_ref / p - log(p_ref / p) - 1),   ratio = p / p when drawn

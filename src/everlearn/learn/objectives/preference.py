@@ -20,7 +20,9 @@ from everlearn.types import Batch, Example, Out, Row
 
 
 class Preference(Objective):
-    """Direct Preference Optimization (Rafailov et al. 2023, arXiv:2305.18290), a term a pair, the mean is over pairs:
+    """Of two answers to a prompt the chosen one gains on the rejected one, without a reward model.
+
+    Direct Preference Optimization (Rafailov et al. 2023, arXiv:2305.18290), a term a pair, the mean is over pairs:
 
         -log sigmoid(beta * ((log p(c) - log p_ref(c)) - (log p(r) - log p_ref(r)))),   c chosen, r rejected, sums over an answer's tokens
 

@@ -23,7 +23,9 @@ SHOWN = "{prompt}{completion}\n\n{prompt}"
 
 
 class SelfDistill(Rollouts):
-    """Self-Distillation Fine-Tuning (Shenfeld et al. 2026, arXiv:2601.19897): one answer y drawn to each prompt x, and on each of its tokens
+    """The model that is shown the given answer teaches the model that is not, on answers the latter draws itself.
+
+    Self-Distillation Fine-Tuning (Shenfeld et al. 2026, arXiv:2601.19897): one answer y is drawn to each prompt x, and each of its tokens costs
 
         KL(p_teacher(. | shown(x, c), y<t) || p(. | x, y<t)),   c the given answer; the mean is over tokens
 
