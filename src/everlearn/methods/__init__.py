@@ -9,9 +9,11 @@ from everlearn.methods.base import Method
 from everlearn.methods.der import DER
 from everlearn.methods.distill import Distill
 from everlearn.methods.ewc import EWC
+from everlearn.methods.expand import Expand
 from everlearn.methods.finch import Finch
 from everlearn.methods.fisher_mask import FisherMask
 from everlearn.methods.generative_replay import GenerativeReplay
+from everlearn.methods.inf_lora import InfLoRA
 from everlearn.methods.l2 import L2
 from everlearn.methods.l2_sp import L2SP
 from everlearn.methods.la_maml import LaMAML
@@ -22,12 +24,14 @@ from everlearn.methods.migu import MIGU
 from everlearn.methods.mir import MIR
 from everlearn.methods.mofo import MoFO
 from everlearn.methods.movement import Movement
+from everlearn.methods.o_lora import OLoRA
 from everlearn.methods.on_policy_replay import OnPolicyReplay
 from everlearn.methods.packnet import PackNet
 from everlearn.methods.replay import Replay
 from everlearn.methods.reptile import Reptile
 from everlearn.methods.schedules import WSD, Autoregressive, Rewarm, RSqrt
 from everlearn.methods.si import SI
+from everlearn.methods.slao import SLAO
 from everlearn.methods.subspace import Subspace
 
 BY_NAME: dict[str, type[Method]] = {
@@ -37,9 +41,11 @@ BY_NAME: dict[str, type[Method]] = {
     "der": DER,
     "distill": Distill,
     "ewc": EWC,
+    "expand": Expand,
     "finch": Finch,
     "fisher_mask": FisherMask,
     "generative_replay": GenerativeReplay,
+    "inf_lora": InfLoRA,
     "l2": L2,
     "l2_sp": L2SP,
     "la_maml": LaMAML,
@@ -50,6 +56,7 @@ BY_NAME: dict[str, type[Method]] = {
     "mir": MIR,
     "mofo": MoFO,
     "movement": Movement,
+    "o_lora": OLoRA,
     "on_policy_replay": OnPolicyReplay,
     "packnet": PackNet,
     "replay": Replay,
@@ -57,6 +64,7 @@ BY_NAME: dict[str, type[Method]] = {
     "rewarm": Rewarm,
     "rsqrt": RSqrt,
     "si": SI,
+    "slao": SLAO,
     "subspace": Subspace,
     "wsd": WSD,
 }
