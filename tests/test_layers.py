@@ -15,7 +15,7 @@ MAY = {
     "models": {"models"},
     "replay": {"replay"},
     "streams": {"streams"},
-    "methods": {"methods", "replay", "models"},
+    "methods": {"methods", "replay", "models", "streams"},
     "evaluate": {"evaluate", "models"},
     "learn": {"learn", "methods", "replay", "models", "streams"},
     "config": {"learn", "methods"},

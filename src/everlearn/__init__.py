@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from everlearn.methods.fisher_mask import FisherMask as FisherMask
     from everlearn.methods.generative_replay import GenerativeReplay as GenerativeReplay
     from everlearn.methods.inf_lora import InfLoRA as InfLoRA
+    from everlearn.methods.kl_budget import KLBudget as KLBudget
     from everlearn.methods.l2 import L2 as L2
     from everlearn.methods.l2_sp import L2SP as L2SP
     from everlearn.methods.la_maml import LaMAML as LaMAML
@@ -136,6 +137,7 @@ _HOMES = {
     "Gradient": "learn.gradient",
     "Imported": "importing.found",
     "InfLoRA": "methods.inf_lora",
+    "KLBudget": "methods.kl_budget",
     "L2": "methods.l2",
     "L2SP": "methods.l2_sp",
     "LaMAML": "methods.la_maml",

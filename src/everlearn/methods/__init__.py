@@ -14,6 +14,7 @@ from everlearn.methods.finch import Finch
 from everlearn.methods.fisher_mask import FisherMask
 from everlearn.methods.generative_replay import GenerativeReplay
 from everlearn.methods.inf_lora import InfLoRA
+from everlearn.methods.kl_budget import KLBudget
 from everlearn.methods.l2 import L2
 from everlearn.methods.l2_sp import L2SP
 from everlearn.methods.la_maml import LaMAML
@@ -46,6 +47,7 @@ BY_NAME: dict[str, type[Method]] = {
     "fisher_mask": FisherMask,
     "generative_replay": GenerativeReplay,
     "inf_lora": InfLoRA,
+    "kl_budget": KLBudget,
     "l2": L2,
     "l2_sp": L2SP,
     "la_maml": LaMAML,

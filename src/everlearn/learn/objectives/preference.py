@@ -85,6 +85,9 @@ class Preference(Objective):
 
     @staticmethod
     def _both(model: TrainedModel, rows: Sequence[Row]) -> list[Row]:
+        for row in rows:
+            if row.example.rejected is None:
+                raise DataError(f"dpo learns from preferences alone, and a method gave it another row (id={row.id!r}). Join methods that rehearse pairs.")
         other = model.encoder.rows([Example(prompt=row.example.prompt, completion=row.example.rejected) for row in rows])
         bad = [replace(one, from_memory=row.from_memory, weight=row.weight) for one, row in zip(other, rows, strict=True)]
         return [one for two in zip(rows, bad, strict=True) for one in two]
