@@ -75,12 +75,14 @@ def test_a_known_domain_goes_on_in_its_adapter_with_its_own_memory(routed: tuple
     assert learner.router.counts == {"domain1": len(SUMS), "domain2": len(TOWNS)}
 
 
-def test_what_the_base_knows_goes_to_the_base(routed: tuple[CausalModel, RoutedAdapters, RoutedModel]) -> None:
-    model, learner, _ = routed
-    learner.remember(model, TOWNS[::2])
-    learner.learn(model, Experience("1", SUMS))
-    assert learner.domain_of([TOWNS[1], SUMS[0]]) == ["__base__", "domain1"]
-    learner.learn(model, Experience("2", TOWNS[1::2]))
+@pytest.mark.parametrize("base", [True, False])
+def test_what_the_base_knows_goes_to_the_base_where_that_is_wanted(base: bool, tiny: CausalModel) -> None:
+    learner = RoutedAdapters(rank=2, features=128, unknown=1e9, base=base)
+    learner.around(Gradient([], SETTINGS)).prepare(tiny)
+    learner.remember(tiny, TOWNS[::2])
+    learner.learn(tiny, Experience("1", SUMS))
+    assert learner.domain_of([TOWNS[1], SUMS[0]]) == ["__base__" if base else "domain1", "domain1"]
+    learner.learn(tiny, Experience("2", TOWNS[1::2]))
     assert learner.learned == ["domain1", "domain2"], "the base cannot learn, so what is like it has an adapter"
 
 

@@ -35,7 +35,8 @@ class RoutedAdapters(Around):
     rank: of the adapters, >= 1; a model that has some keeps theirs.   router: what chooses among known domains.   novelty: in (0, 1].
     unknown: standard deviations beyond held-out prompts at which a prompt goes to the base, >= 0.   cap: the most domains, >= 1; of more the two
     closest become one (the best adapter of that rank for the mean of both, by prompts; methods keep what they held of the larger).
-    features: of a prompt, >= 1; the router keeps their square.
+    features: of a prompt, >= 1; the router keeps their square.   base: is what the model knew before a domain of its own, so that prompts like it go to
+    the base? It keeps more of that, and hides corrections of it: the corrected prompt is like the base's, too.
 
     >>> from everlearn import Gradient, Replay
     >>> learner = RoutedAdapters(rank=8).around(Gradient([Replay(share=0.5)]))
@@ -55,6 +56,7 @@ class RoutedAdapters(Around):
         unknown: float = 4.0,
         cap: int = 16,
         features: int = 2048,
+        base: bool = False,
     ) -> None:
         for name, value in (("rank", rank), ("cap", cap), ("features", features)):
             at_least(f"routed_adapters {name}", value, 1, float("inf"))
@@ -64,6 +66,7 @@ class RoutedAdapters(Around):
         if router not in ("prototype", "arrow"):
             raise SettingError(f"routed_adapters router must be 'prototype' or 'arrow', got {router!r}.")
         self.rank, self.kind, self.novelty, self.unknown, self.cap, self.features = rank, router, novelty, unknown, cap, features
+        self.base = base
         self.made = 0  # domains ever made, merged ones too
         self.kept: dict[str, State] = {}  # by domain, the inner learner's state after it
         self.learned: list[str] = []  # the domain of each experience
@@ -88,10 +91,10 @@ class RoutedAdapters(Around):
         return served
 
     def remember(self, model: TrainedModel, examples: Sequence[Example]) -> None:
-        """What the base knows: the methods note it for every domain to come, the router sends prompts like it to the base."""
+        """What the base knows: the methods note it for every domain to come; with `base` the router sends prompts like it to the base."""
         self.inner.remember(model, examples)
         self._fresh = deepcopy(self.inner.state())
-        if examples:
+        if examples and self.base:
             self.router.learn(BASE, self._prompts(examples))
 
     def learn(self, model: TrainedModel, experience: Experience, checkpoint: Checkpoint | None = None) -> LearnLog:
