@@ -40,7 +40,7 @@ class InfLoRA(Method):
     """
 
     neutral = {"rank": 0}
-    active = {"rank": 2}
+    active = {"rank": 2, "tokens": 64}
     moves_at_begin = True
     family = "dynamic architecture"
     paper = "Liang and Li 2024, arXiv:2404.00228"
@@ -53,9 +53,10 @@ class InfLoRA(Method):
         at_least("inf_lora tokens", tokens, 1)
         self.rank, self.energy, self.tokens, self.seed = rank, energy, tokens, seed
         self.begun = 0
-        self.used: dict[str, Tensor] = {}  # M, (d, m)
+        self.used: dict[str, Tensor] = {}  # M, (d, m), by the first of the layers that read the same
         self.folded = Folded()
         self._pairs: dict[str, Pair] = {}
+        self._first: dict[str, str] = {}  # of each layer the first that reads the same: of q, k and v the q
 
     def prepare(self, model: TrainedModel) -> None:
         self.begun, self.used, self.folded = 0, {}, Folded()
@@ -72,10 +73,11 @@ class InfLoRA(Method):
             self.folded.fold(self._pairs)
         self.begun += 1
         new = list({row.id: row for row in rows if not row.from_memory}.values())
-        for place, features in self._read(model, new, Random(f"{self.seed}/{self.begun}")).items():
-            pair = self._pairs[place]
-            pair.a.detach().copy_(directions(outside(features, self.used.get(place)), pair.a.shape[0]))
+        features = self._read(model, new, Random(f"{self.seed}/{self.begun}"))
+        chosen = {place: directions(outside(read, self.used.get(place)), self._pairs[place].a.shape[0]) for place, read in features.items()}
+        for place, pair in self._pairs.items():
             pair.b.detach().zero_()
+            pair.a.detach().copy_(chosen[self._first[place]] if place in self._first else torch.zeros_like(pair.a))
 
     def end(self, model: TrainedModel, step: Step, random: Random) -> None:
         if self._pairs and step.rows and self.energy:
@@ -101,16 +103,21 @@ class InfLoRA(Method):
             pair.a.detach().copy_(a[place])
 
     def _read(self, model: TrainedModel, rows: Sequence[Row], random: Random) -> dict[str, Tensor]:
-        """What each layer reads at some tokens of some rows, (tokens, d), in float32 or wider; one row at a time, so that nothing is padding."""
+        """What layers read at some tokens of some rows, (tokens, d), in float32 or wider; one row at a time, so that nothing is padding."""
         chosen = sampled(rows, ROWS, random)
         share = -(-self.tokens // max(1, len(chosen)))
-        found: dict[str, list[Tensor]] = {place: [] for place in self._pairs}
+        found: dict[str, list[Tensor]] = {}
+        last: list[tuple[Tensor, str]] = []
 
         def listener(place: str) -> Callable[[Any, tuple[Tensor, ...]], None]:
             def listen(_: Any, given: tuple[Tensor, ...]) -> None:
+                if last and given[0] is last[0][0]:
+                    self._first[place] = last[0][1]
+                    return
+                last[:], self._first[place] = [(given[0], place)], place
                 read = given[0].detach().flatten(0, -2)
                 at = torch.tensor(sorted(random.sample(range(len(read)), min(share, len(read)))), device=read.device)
-                found[place].append(read[at] if read.dtype == torch.float64 else read[at].float())
+                found.setdefault(place, []).append(read[at] if read.dtype == torch.float64 else read[at].float())
 
             return listen
 
@@ -122,7 +129,7 @@ class InfLoRA(Method):
         finally:
             for hook in hooks:
                 hook.remove()
-        return {place: torch.cat(parts)[: self.tokens] for place, parts in found.items() if parts}
+        return {place: torch.cat(parts)[: self.tokens] for place, parts in found.items()}
 
 
 def outside(features: Tensor, used: Tensor | None) -> Tensor:
@@ -136,7 +143,7 @@ def directions(features: Tensor, rank: int) -> Tensor:
     >>> directions(torch.tensor([[0.0, 2.0], [0.0, 1.0]]), 2).abs().mul(3**0.5).round().tolist()
     [[0.0, 1.0], [0.0, 0.0]]
     """
-    _, s, vt = torch.linalg.svd(features, full_matrices=False)
+    s, vt = right_singular(features)
     found = features.new_zeros(rank, features.shape[1])
     count = min(rank, int((s > 1e-5 * features.norm().clamp_min(1e-30)).sum()))
     found[:count] = LENGTH * vt[:count]
@@ -150,10 +157,17 @@ def grown(used: Tensor | None, features: Tensor, energy: float) -> Tensor:
     torch.Size([2, 1])
     """
     rest = outside(features, used)
-    _, s, vt = torch.linalg.svd(rest, full_matrices=False)
+    s, vt = right_singular(rest)
     total, left = features.square().sum(), rest.square().sum()
     held = total - left + torch.cat([s.new_zeros(1), s.square().cumsum(0)])
     count = min(int((held < energy * total * (1 - 1e-6)).sum()), len(s))
     columns = vt[:count].T if used is None else torch.cat([used, vt[:count].T], 1)
     basis: Tensor = torch.linalg.qr(columns).Q
     return basis
+
+
+def right_singular(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Singular values and right singular vectors as rows, of features (n, d); many rows are first turned into d that say the same."""
+    small = torch.linalg.qr(features, mode="r").R if len(features) > features.shape[1] else features
+    _, s, vt = torch.linalg.svd(small, full_matrices=False)
+    return s, vt
