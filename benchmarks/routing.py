@@ -42,6 +42,7 @@ class Measured:
     routed: dict[str, float] = field(default_factory=dict)
     with_router: dict[str, float] = field(default_factory=dict)
     with_true: dict[str, float] = field(default_factory=dict)
+    routed_by_arrow: dict[str, float] = field(default_factory=dict)
     to_base: float = 0.0
     route_seconds: float = 0.0
     state_bytes: int = 0
@@ -90,8 +91,12 @@ def _at_the_end(learner: RoutedAdapters, served: RoutedModel, stream: Stream, ta
     begun = perf_counter()
     to = iter(learner.domain_of(prompts))
     found.route_seconds = (perf_counter() - begun) / len(prompts)
+    learner.kind = "arrow"
+    excited = iter([name for at in range(0, len(prompts), 64) for name in learner.domain_of(prompts[at : at + 64])])
+    learner.kind = "prototype"
     for task in tasks:
         went = [next(to) for _ in task.examples]
+        found.routed_by_arrow[task.name] = [next(excited) for _ in task.examples].count(own[task.name]) / len(went)
         found.to_base += went.count("__base__") / len(prompts)
         found.routed[task.name] = went.count(own[task.name]) / len(went)
         found.with_router[task.name] = right(served, task)
@@ -105,7 +110,7 @@ def told(found: Measured, stream: Stream) -> dict[str, object]:
     rows, learned = tuple(map(tuple, found.rows)), tuple(task.learned for task in tasks)
     metrics = Matrix(names, tuple(e.name for e in stream), rows, learned, kinds).metrics()
     count = sum(len(task.examples) for task in tasks)
-    parts = {"routed": found.routed, "with_router": found.with_router, "with_true": found.with_true}
+    parts = {"routed": found.routed, "routed_by_arrow": found.routed_by_arrow, "with_router": found.with_router, "with_true": found.with_true}
     over = {f"{name}_of_all": sum(part[task.name] * len(task.examples) for task in tasks) / count for name, part in parts.items()}
     return {"experiences": len(stream), **asdict(found), **over, **metrics}
 
