@@ -161,6 +161,9 @@ def _unjoinable(recipe: Recipe) -> list[str]:
     aims = [name for name in names if name in OBJECTIVES]
     if len(aims) > 1:
         return [f"in {recipe.label!r}: {aims[0]} and {aims[1]} are both objectives, and a run has one. Separate them by a comma"]
+    shaping = [name for name in names if name in BY_NAME and BY_NAME[name].family == "dynamic architecture"]
+    if shaping and "routed_adapters" in names:
+        return [f"in {recipe.label!r}: {shaping[0]} changes the weights that all of routed_adapters' domains stand on. Separate them by a comma"]
     others = [name for name in names if name in BY_NAME or name in LEARNERS]
     if alone and (others or len(alone) > 1):
         return [f"in {recipe.label!r}: {alone[0]} is a bound and stands alone. Only settings(...) and an objective may be joined to it"]

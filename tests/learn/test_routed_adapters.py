@@ -27,6 +27,8 @@ from everlearn import (
 )
 from everlearn.checks.learners import resume_is_uninterrupted
 from everlearn.checks.methods import whole
+from everlearn.config import parse_methods
+from everlearn.methods import BY_NAME
 from everlearn.models.adapters import pairs
 from everlearn.models.routed import RoutedModel
 from everlearn.types import Stream
@@ -177,6 +179,13 @@ def test_compare_runs_it_by_name_and_goes_on_where_it_was_stopped(tmp_path: Path
 def test_settings_out_of_range_are_refused(settings: dict[str, object], words: str) -> None:
     with pytest.raises(SettingError, match=words):
         RoutedAdapters(**settings)  # type: ignore[arg-type]
+
+
+def test_methods_that_change_what_the_adapters_stand_on_are_refused() -> None:
+    with pytest.raises(SettingError, match=r"never move \(methods=\['OLoRA'\]\)"):
+        RoutedAdapters().around(Gradient([BY_NAME["o_lora"]()]))
+    with pytest.raises(SettingError, match=r"in 'o_lora\+routed_adapters': o_lora changes the weights"):
+        parse_methods("o_lora+routed_adapters")
 
 
 def test_adapters_that_have_learned_already_are_refused() -> None:

@@ -12,8 +12,9 @@ from peft import PeftModel
 from torch import Tensor
 
 from everlearn.errors import ModelError, SettingError, StateError
-from everlearn.learn.base import Around, LearnLog
+from everlearn.learn.base import Around, Learner, LearnLog
 from everlearn.learn.fit import Checkpoint
+from everlearn.learn.gradient import Gradient
 from everlearn.methods.base import State, Step, at_least
 from everlearn.models.adapters import Lora, adapted, add_adapter, joined, pairs, write_adapter
 from everlearn.models.arrow import directions, scores
@@ -72,6 +73,14 @@ class RoutedAdapters(Around):
         self.learned: list[str] = []  # the domain of each experience
         self._inside: str | None = None
         self._excited: dict[str, Tensor] | None = None
+
+    def around(self, inner: Learner) -> RoutedAdapters:
+        """This learner with `inner` inside; raises SettingError for methods that change the model beneath the adapters."""
+        shaping = [type(m).__name__ for m in inner.methods if m.family == "dynamic architecture"] if isinstance(inner, Gradient) else []
+        if shaping:
+            raise SettingError(f"routed adapters stand on weights that never move (methods={shaping!r}). Join methods that change none beneath adapters.")
+        self.inner = inner
+        return self
 
     @property
     def domains(self) -> list[str]:
