@@ -108,15 +108,15 @@ def leaks(which: str, model: str, experience: Experience, passes: int) -> dict[s
     return {"median": statistics.median(found), "largest": max(found), "steps": log.steps, "loss": log.loss, "change": size, "weights": len(found)}
 
 
-def peak_alone(which: str, given: argparse.Namespace, wide: int, data: str, batch: int) -> int:
+def peak_alone(which: str, given: argparse.Namespace, wide: int, batch: int) -> int:
     """Bytes by which a process of its own grew at its highest, over what it held after a small model had learned."""
-    wanted = ["--alone", which, "--model", given.model, "--wide", str(wide), "--data", data, "--batch", str(batch)]
+    wanted = ["--alone", which, "--model", given.model, "--wide", str(wide), "--data", given.data, "--batch", str(batch)]
     return int(subprocess.run([sys.executable, __file__, *wanted], check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
 def alone(which: str, given: argparse.Namespace, batch: int) -> None:
     """Print how far the process grew while it loaded the model and learned."""
-    experience = rows_of(given.data[0], max(64, 2 * batch))
+    experience = rows_of(given.data, max(64, 2 * batch))
     learner("plain", tiny := load_model("tiny")).learn(tiny, Experience("warm", experience.train[:16]))  # what libraries load when first used
     before = memory("VmRSS")
     model = loaded(which, given.model, given.wide)
@@ -130,9 +130,9 @@ def memory(kind: str) -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(kind))
 
 
-def compared(given: argparse.Namespace, wide: int, data: str, batch: int, random: Random) -> dict[str, object]:
+def compared(given: argparse.Namespace, wide: int, batch: int, random: Random) -> dict[str, object]:
     """One model's times and bytes on one stream, with this many rows a step."""
-    experience = rows_of(data, max(64, 2 * batch))
+    experience = rows_of(given.data, max(64, 2 * batch))
     models = {which: loaded(which, given.model, wide) for which in SIDES}
     loops = {which: learner(which, model, batch) for which, model in models.items()}
     for which in SIDES:
@@ -152,17 +152,17 @@ def compared(given: argparse.Namespace, wide: int, data: str, batch: int, random
         which: {
             "step_seconds": statistics.median(second for each in steps[which] for second in each),
             "bytes": counted(which, models[which]),
-            "peak_bytes": peak_alone(which, given, wide, data, batch),
+            "peak_bytes": peak_alone(which, given, wide, batch),
         }
         for which in SIDES
     }
     name = Path(models["subspace"].name).name
     for other, found in ratios.items():
         spread = f"{statistics.median(found):.2f} of {other}'s ({min(found):.2f} to {max(found):.2f})"
-        print(f"{name}, {Path(data).name}, {batch} rows a step: a step of subspace takes {spread}", flush=True)
+        print(f"{name}, {Path(given.data).name}, {batch} rows a step: a step of subspace takes {spread}", flush=True)
     model = models["subspace"]
     tokens = batch * statistics.mean(len(row.tokens) for row in model.encoder.rows(experience.train))
-    about = {"model": name, "data": Path(data).name, "batch": batch, "parameters": sum(weight.numel() for weight in model.module.parameters())}
+    about = {"model": name, "data": Path(given.data).name, "batch": batch, "parameters": sum(weight.numel() for weight in model.module.parameters())}
     return {**about, "tokens_a_step": tokens, "sides": table, "ratios": ratios, "begin_seconds": statistics.median(before)}
 
 
@@ -174,27 +174,23 @@ def rows_of(data: str, rows: int) -> Experience:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--batch", type=int, nargs="+", default=[16, 32], help="rows a step, for the model, and for the random one and further streams")
+    parser.add_argument("--batch", type=int, nargs="+", default=[16, 32, 64], help="rows a step: the first for the model, the others for the random one")
     parser.add_argument("--model", required=True)
-    parser.add_argument(
-        "--data", required=True, nargs="+", help="streams' folders; of each the first experience's rows are learned, of the first also by a random model"
-    )
-    parser.add_argument("--wide", type=int, default=512, help="of that random model; 0 for none")
+    parser.add_argument("--data", required=True, help="a stream's folder; its first experience's rows are learned")
+    parser.add_argument("--wide", type=int, default=512, help="of the random model")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/subspace.json"))
     parser.add_argument("--alone", choices=SIDES, help=argparse.SUPPRESS)
     given = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
-    first = given.data[0]
     with quiet_bars():
         if given.alone:
             alone(given.alone, given, given.batch[0])
             return
         random = Random(0)
-        leaked = {which: leaks(which, given.model, rows_of(first, 64), 5) for which in ("subspace", "OSF")}
+        leaked = {which: leaks(which, given.model, rows_of(given.data, 64), 5) for which in ("subspace", "OSF")}
         print(json.dumps(leaked, indent=1), flush=True)
-        cases = [(0, first, given.batch[0]), *((0, data, given.batch[-1]) for data in given.data[1:])]
-        cases += [(given.wide, first, given.batch[-1])] if given.wide else []
+        cases = [(0, given.batch[0]), *((given.wide, batch) for batch in given.batch[1:])]
         machine = {"processor": platform.machine(), "threads": 1, "torch": torch.__version__, "peft": peft.__version__, "python": platform.python_version()}
         models = []
         for case in cases:
