@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from everlearn.learn.objectives.preference import Preference as Preference
     from everlearn.learn.objectives.rejection import Rejection as Rejection
     from everlearn.learn.objectives.self_distill import SelfDistill as SelfDistill
+    from everlearn.learn.recover import Recover as Recover
     from everlearn.learn.routed_adapters import RoutedAdapters as RoutedAdapters
     from everlearn.learn.settings import Settings as Settings
     from everlearn.methods import register as register
@@ -163,6 +164,7 @@ _HOMES = {
     "PackNet": "methods.packnet",
     "Preference": "learn.objectives.preference",
     "RSqrt": "methods.schedules",
+    "Recover": "learn.recover",
     "Rejection": "learn.objectives.rejection",
     "Replay": "methods.replay",
     "Reptile": "methods.reptile",

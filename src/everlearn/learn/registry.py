@@ -8,6 +8,7 @@ from everlearn.learn.objectives.grpo import GRPO
 from everlearn.learn.objectives.preference import Preference
 from everlearn.learn.objectives.rejection import Rejection
 from everlearn.learn.objectives.self_distill import SelfDistill
+from everlearn.learn.recover import Recover
 from everlearn.learn.routed_adapters import RoutedAdapters
 
 OBJECTIVES: dict[str, type[Objective]] = {
@@ -17,4 +18,4 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "self_distill": SelfDistill,
 }
 
-LEARNERS: dict[str, type[Around]] = {"routed_adapters": RoutedAdapters}
+LEARNERS: dict[str, type[Around]] = {"recover": Recover, "routed_adapters": RoutedAdapters}
