@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import BertConfig, BertLMHeadModel, DistilBertConfig, GPT2Config, GPT2LMHeadModel, PreTrainedConfig
+from transformers import BertConfig, BertLMHeadModel, DistilBertConfig, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedConfig
 
-from everlearn import CausalModel, Example, Gradient, Lora, ModelError, SettingError, Settings, load_model
+from everlearn import CausalModel, Example, Gradient, Lora, MissingExtra, ModelError, SettingError, Settings, load_model
+from everlearn.models.adapters import pairs
 from everlearn.models.load import TINY, parse_lora
 from everlearn.types import Experience
 
@@ -94,3 +95,30 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 
 def test_auto_trains_all_weights_of_a_small_model() -> None:
     assert not any("lora_" in name for name in load_model("tiny", "auto").trained())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # bitsandbytes asks torch the old way
+@pytest.mark.parametrize("dtype", ["4bit", "8bit"])
+def test_quantised_weights_lie_still_beneath_adapters_that_learn(dtype: str, tmp_path: Path, shared_tiny: CausalModel) -> None:
+    pytest.importorskip("bitsandbytes", reason="needs the extra quantised")
+    shape = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4}
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(shared_tiny.tokenizer), **shape)).save_pretrained(tmp_path)
+    shared_tiny.tokenizer.save_pretrained(tmp_path)
+    model = load_model(tmp_path, dtype=dtype)
+    weights = {name: value.clone() for name, value in model.module.state_dict().items() if name.endswith("base_layer.weight")}
+    assert {value.dtype for value in weights.values()} == {torch.uint8 if dtype == "4bit" else torch.int8}
+    assert all("lora_" in name for name in model.trained())
+    rows = (Example(prompt="Question: Who is the mayor of nowhere?\nAnswer:", completion=" Nobody"),) * 4
+    Gradient([], Settings(rate=1e-2, passes=20, batch=4)).learn(model, Experience("1", rows))
+    assert model.generate(rows[:1], 8) == [" Nobody"]
+    assert all(torch.equal(value, weights[name]) for name, value in model.module.state_dict().items() if name in weights)
+    with pytest.raises(ModelError, match="quantised weights take in no adapter"):
+        next(iter(pairs(model).values())).fold()
+
+
+def test_quantised_weights_alone_cannot_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ModelError, match="quantised weights cannot learn .dtype='4bit', lora=None"):
+        load_model("tiny", lora=None, dtype="4bit")
+    monkeypatch.setattr("everlearn.models.load.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match="bitsandbytes is not installed.*dtype='8bit'.*everlearn.quantised."):
+        load_model("tiny", dtype="8bit")

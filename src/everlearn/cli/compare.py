@@ -26,7 +26,7 @@ def compare(
     micro_tokens: Annotated[int, typer.Option(help="Padded tokens in one forward pass: less memory, same results.")] = 16_384,
     precision: Annotated[str, typer.Option(help="'no', or 'bf16' to compute in bfloat16.")] = "no",
     lora: Annotated[str, typer.Option(help="'auto' (adapters of rank 16 from half a billion parameters on), 'off', or a rank.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="Of the weights in memory: float32, bfloat16, or auto (the file's own).")] = "float32",
+    dtype: Annotated[str, typer.Option(help="Of the weights: float32, bfloat16, auto (the file's own), 4bit or 8bit beneath adapters.")] = "float32",
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; by default the accelerator, if there is one.")] = None,
     valid: Annotated[bool, typer.Option("--valid", help="Test on the validation rows, to choose settings.")] = False,
     orders: Annotated[int, typer.Option(help="Orders of the experiences: as given, then seeded permutations.")] = 1,

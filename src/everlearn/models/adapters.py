@@ -45,6 +45,8 @@ class Pair:
     def fold(self, a: Tensor | None = None, b: Tensor | None = None) -> None:
         """Add scale * b @ a, by default this adapter's own, to the frozen weight beneath."""
         base = self.layer.get_base_layer().weight
+        if not base.is_floating_point():
+            raise ModelError(f"quantised weights take in no adapter (type={str(base.dtype)!r}). Load the model with dtype float32 or bfloat16.")
         change = self.scale * ((self.b if b is None else b).detach().float() @ (self.a if a is None else a).detach().float())
         with torch.no_grad():
             base.add_((change.T if self.layer.fan_in_fan_out else change).to(base))

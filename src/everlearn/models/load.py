@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging
 
-from everlearn.errors import ModelError, SettingError
+from everlearn.errors import MissingExtra, ModelError, SettingError
 from everlearn.models.adapters import Lora, with_lora
 from everlearn.models.language import CausalModel
 from everlearn.models.seq2seq import Seq2SeqModel
 from everlearn.models.weights import TrainedModel
 
-Dtype = Literal["float32", "bfloat16", "auto"]
+Dtype = Literal["float32", "bfloat16", "auto", "4bit", "8bit"]
 LARGE = 500_000_000  # parameters from which on AdamW on all weights is too much for most machines
 WANTED = "Give 'tiny', a folder with config.json, tokenizer and *.safetensors, or a hub id such as 'org/name'."
 TINY = Path(__file__).parent / "tiny"
@@ -58,9 +59,11 @@ def load_model(
     """The language model `name`, decoder-only or encoder-decoder: "tiny" (ships with everlearn), a local folder, or a hub id.
 
     Only safetensors are read and no code of the repository runs. lora: the adapters to train, None for all weights; "auto" trains adapters
-    of rank 16 from half a billion parameters on. dtype: of the weights in memory; "auto" is the file's own.
+    of rank 16 from half a billion parameters on. dtype: of the weights in memory; "auto" is the file's own; "4bit" (NF4, as QLoRA, Dettmers et al.
+    2023, arXiv:2305.14314) and "8bit" quantise the frozen weights beneath adapters, with bitsandbytes (extra `quantised`).
     device: by default the accelerator of this machine, else the CPU. Raises ModelError where there is no such model.
     """
+    quantised = _quantised(dtype, lora, device)
     place = TINY if str(name) == "tiny" else Path(name)
     found = str(place) if place.exists() else str(name)
     if not place.exists() and (str(name).startswith((".", "/", "~")) or str(name).count("/") > 1):
@@ -72,22 +75,42 @@ def load_model(
         if _only_reads(config):
             raise ModelError(f"an encoder-only model cannot answer (model={str(name)!r}, type={config.model_type!r}). Give one with a decoder.")
         with quiet_bars():
-            kind = dtype if dtype == "auto" else getattr(torch, dtype)
-            module: PreTrainedModel = family.from_pretrained(found, config=config, dtype=kind, use_safetensors=True)
+            kind = dtype if dtype == "auto" else torch.float32 if quantised else getattr(torch, dtype)
+            module: PreTrainedModel = family.from_pretrained(found, config=config, dtype=kind, use_safetensors=True, **quantised)
     except ModelError:
         raise
     except (OSError, ValueError, KeyError, SafetensorError) as problem:
         why = str(problem).strip().splitlines()[0].rstrip(".")
         raise ModelError(f"the model could not be loaded (model={str(name)!r}): {why}. {WANTED}") from problem
     try:
-        module.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))  # type: ignore[arg-type]
+        if not quantised:
+            module.to(torch.device(device or _place()))  # type: ignore[arg-type]
     except (RuntimeError, AssertionError) as problem:
         raise ModelError(f"the model cannot be put on this device (device={device!r}). Give one such as cpu or cuda:0 that this machine has.") from problem
     module.train()
+    if lora == "auto" and quantised:
+        lora = Lora()
     if lora == "auto":
         lora = Lora() if sum(p.numel() for p in module.parameters()) >= LARGE else None
     module = module if lora is None else with_lora(module, lora)
     return Seq2SeqModel(module, tokenizer, str(name)) if config.is_encoder_decoder else CausalModel(module, tokenizer, str(name))
+
+
+def _place() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _quantised(dtype: Dtype, lora: Lora | Literal["auto"] | None, device: str | None) -> dict[str, Any]:
+    """What transformers is to be told so that the weights are quantised as they are loaded; nothing for other types."""
+    if dtype not in ("4bit", "8bit"):
+        return {}
+    if lora is None:
+        raise ModelError(f"quantised weights cannot learn (dtype={dtype!r}, lora=None). Give lora a rank, or leave it at 'auto'.")
+    if find_spec("bitsandbytes") is None:
+        raise MissingExtra(f"bitsandbytes is not installed, and quantised weights need it (dtype={dtype!r}). Run pip install 'everlearn[quantised]'.")
+    four = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": torch.float32}
+    how = BitsAndBytesConfig(**({"load_in_4bit": True, **four} if dtype == "4bit" else {"load_in_8bit": True}))  # type: ignore[no-untyped-call]
+    return {"quantization_config": how, "device_map": {"": device or _place()}}
 
 
 def _only_reads(config: PreTrainedConfig) -> bool:
