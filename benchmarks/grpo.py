@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from statistics import fmean, median
@@ -67,10 +68,8 @@ def learned(objective: Objective, settings: Settings, train: Sequence[Example], 
         if until <= 1 and step.number % EVERY == 0 and fmean(right(model, held)) >= until:
             raise Enough
 
-    try:
+    with suppress(Enough):
         learner.learn(model, Experience("sums", tuple(train)), watch)
-    except Enough:
-        pass
     return model
 
 
@@ -95,8 +94,9 @@ def one(seed: int, rewarded: Settings, supervised: Settings) -> dict[str, object
     found: dict[str, object] = {"seed": seed, "start": before}
     for name, model in made.items():
         still = {task: [float(value) for value in right(model, examples)] for task, examples in known().items()}
-        found[name] = {"reward": fmean(right(model, held)), "kl": anchor.divergence(model).kl, "still": still}
-        print(seed, name, f"start {before:.2f} reward {found[name]['reward']:.3f} kl {found[name]['kl']:.4f}", {t: round(fmean(v), 3) for t, v in still.items()}, flush=True)  # type: ignore[index]
+        reward, kl = fmean(right(model, held)), anchor.divergence(model).kl
+        found[name] = {"reward": reward, "kl": kl, "still": still}
+        print(seed, name, f"start {before:.2f} reward {reward:.3f} kl {kl:.4f}", {t: round(fmean(v), 3) for t, v in still.items()}, flush=True)
     return found
 
 
@@ -120,8 +120,10 @@ def main() -> None:
         differences = [[a - b for a, b in zip(mine, theirs, strict=True)] for mine, theirs in zip(ways["grpo"], ways["supervised"], strict=True)]
         middle, low, high = interval(differences, Random(task))
         first, second = (fmean(map(fmean, ways[way])) for way in ("grpo", "supervised"))
-        table.append({"task": task, "start": fmean(right(start, examples)), "grpo": first, "supervised": second, "difference": [middle, low, high]})
-        print(f"| {task} | {100 * table[-1]['start']:.1f} | {100 * first:.1f} | {100 * second:.1f} | {100 * middle:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) |")
+        before = fmean(right(start, examples))
+        table.append({"task": task, "start": before, "grpo": first, "supervised": second, "difference": [middle, low, high]})
+        cells = " | ".join(f"{100 * value:.1f}" for value in (before, first, second))
+        print(f"| {task} | {cells} | {100 * middle:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) |")
     told = {way: {name: median(run[way][name] for run in runs) for name in ("reward", "kl")} for way in ("grpo", "supervised")}  # type: ignore[index]
     print("held-out reward at the start", round(fmean(float(str(run["start"])) for run in runs), 3), "medians after", told)
     runs = [{**run, **{way: {name: run[way][name] for name in ("reward", "kl")} for way in ("grpo", "supervised")}} for run in runs]  # type: ignore[index]

@@ -73,7 +73,7 @@ def test_what_was_taught_is_held_to(tiny: CausalModel) -> None:
 
 
 def test_the_rate_falls_as_the_budget_runs_out_and_stop_stops() -> None:
-    slower, stopped = KLBudget(budget=0.02, every=2, rows=16), KLBudget(budget=0.02, by="stop", every=2, rows=16)
+    slower, stopped = KLBudget(budget=0.02, by="rate", every=2, rows=16), KLBudget(budget=0.02, by="stop", every=2, rows=16)
     learned(slower)
     learned(stopped)
     assert slower.factor < 0.5

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from everlearn.config import BOUNDS, RECIPES
+from everlearn.learn.registry import LEARNERS, OBJECTIVES
 from everlearn.methods import BY_NAME
 from everlearn.report.explained import METHODS, explained, settings_of
 from everlearn.report.sections import read_sections
@@ -17,7 +18,7 @@ ROWS = [[38, 0, 0, 0]] * 4
 
 def test_every_built_in_name_has_its_sentence() -> None:
     built_in = {name for name, method in BY_NAME.items() if method.__module__.startswith("everlearn.")}
-    assert set(METHODS) == built_in | set(BOUNDS) | set(RECIPES) | {"settings"}
+    assert set(METHODS) == built_in | set(BOUNDS) | set(RECIPES) | set(LEARNERS) | set(OBJECTIVES) | {"settings"}
 
 
 def test_each_part_of_a_method_is_explained_and_a_users_own_is_not(make: Make) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -21,23 +21,27 @@ from everlearn.streams.files import read_examples
 from everlearn.types import Batch, Example, Row
 
 LENGTH = 48  # tokens of a text that the model writes to be held to
+FIRST, FASTER = 0.1, 2.0  # the factor on the rate of an experience's first step, which AdamW makes as large as any, and its growth from look to look
 SLOWEST, MOST = 0.02, 4.0  # bounds of the factor on the rate, and of the share of anchor rows
 TRIES = 6  # of finding how far back to go: a part in 64 of the way
+BACK, EDGE = 0.9, 1.05  # of the budget: what going back leaves used, and what may be used at the next measurement at the pace so far
 
 
 class KLBudget(Method):
     """Never farther from the starting model than the owner allows: KL(p_start || p) a token on anchor texts, and points lost on a task of the owner's.
 
-        used = max(KL / budget, points lost / points);   measured every `every` steps and at the end; used <= 1 whenever it was measured
+        used = max(KL / budget, points lost / points);   measured after the first step, then before what is left could be spent at twice the pace so
+        far, at least every `every` steps, and at the end of the experience
 
-    Where used is above 1 the weights go back toward where it last was not, as little as brings it to 1. Before that, by="rate" lowers the rate as used
-    nears 1, "replay" rehearses more of the anchors with the starting model's distribution, beside whatever is learned, "stop" learns on unhindered; it
-    stops there for the experience.
+    An experience begins at a tenth of the rate, doubled from look to look. Where used is above 1 the weights go back toward where it last was not, as little
+    as brings it to 0.9, and the rate is halved. Before that, by="replay" rehearses more of the anchors with the starting model's distribution, beside
+    whatever is learned, as used nears 1; "rate" lowers the rate; "stop" learns on unhindered, and where used passes 1 no more in this experience.
     That KL from the start tells what is forgotten: Shenfeld et al. 2025, *RL's Razor*, arXiv:2509.04259; the control is ours.
 
     budget: nats a token, > 0; None for no such limit.   points: most per cent of the anchors once answered right (every token the likeliest) that may be
-    wrong now, in (0, 100]; None for no such limit.   With neither, exactly plain training.   on: "own" texts the starting model writes; "memory", what
-    it was taught (a stream's base); or a file of examples.   every: >= 1.   rows: most anchors, >= 1.   k: tokens kept of the start's distribution.
+    wrong now, in (0, 100]; None for no such limit.   With neither, exactly plain training.   on: "own" texts the starting model writes (an
+    encoder-decoder: its answers to the first new prompts); "memory", what it was taught (a stream's base); or a file of examples.
+    every: most steps between two measurements, >= 1.   rows: most anchors, >= 1.   k: tokens kept of the start's distribution, >= 1.
     """
 
     neutral = {"budget": None, "points": None}
@@ -47,13 +51,13 @@ class KLBudget(Method):
     family = "with reinforcement learning"
     paper = "Shenfeld et al. 2025, arXiv:2509.04259"
     stores = "a copy of the trained weights; of each anchor's tokens k ids and k + 1 log-probabilities"
-    cost = "a forward pass over the anchors every `every` steps"
+    cost = "a forward pass over the anchors at least every `every` steps; by=replay up to `share` 4 more rows a step"
 
     def __init__(
         self,
         budget: float | None = 0.1,
         points: float | None = None,
-        by: Literal["rate", "replay", "stop"] = "rate",
+        by: Literal["rate", "replay", "stop"] = "replay",
         on: str = "own",
         every: int = 10,
         rows: int = 64,
@@ -71,17 +75,19 @@ class KLBudget(Method):
         self.teacher: dict[str, Teacher] = {}
         self.right: dict[str, bool] = {}
         self.good: dict[str, Tensor] = {}  # weights when used was last at most 1
-        self.used, self.factor, self.share, self.over = 0.0, 1.0, 0.0, False
+        self.used, self.factor, self.share, self.over = 0.0, FIRST, 0.0, False
+        self.looked, self.look = 0, 1  # the step of the last measurement, and of the next
         self._rows: list[Row] = []
 
     def mix(self, model: TrainedModel, rows: list[Row], random: Random) -> list[Row]:
         if self._limited and not self.anchors:
-            self._take(model, self._given(model, random))
+            self._take(model, self._given(model, rows, random))
         return rows
 
     def begin(self, model: TrainedModel, rows: Sequence[Row]) -> None:
         if self._limited:
-            self.good, self.factor, self.share, self.over = model.state(), 1.0, 0.0, False
+            self.good, self.factor, self.share, self.over = model.state(), FIRST, 0.0, False
+            self.looked, self.look = 0, 1
 
     def gradients(self, model: TrainedModel, step: Step) -> None:
         """With by="replay": share * the mean of KL(p_start || p) on the next anchors, as many as share times the step's rows."""
@@ -99,15 +105,15 @@ class KLBudget(Method):
                     weight.grad = gradient if weight.grad is None else weight.grad + gradient
 
     def rate(self, step: Step) -> float:
-        return 0.0 if self.over else self.factor
+        return 1.0 if not self._limited else 0.0 if self.over else self.factor
 
     def stepped(self, model: TrainedModel, step: Step) -> None:
-        if self._limited and step.number % self.every == 0 and not self.over:
-            self._hold(model)
+        if self._limited and step.number >= self.look and not self.over:
+            self._hold(model, step.number)
 
     def end(self, model: TrainedModel, step: Step, random: Random) -> None:
         if self._limited and step.number:
-            self._hold(model)
+            self._hold(model, step.number)
             self.good = {}
         elif self._limited and self.on == "memory":
             self._take(model, [row.example for row in random.sample(list(step.rows), min(self.most, len(step.rows)))])
@@ -117,7 +123,7 @@ class KLBudget(Method):
             return {}
         ids, logs = ({key: part[at] for key, part in self.teacher.items()} for at in (0, 1))
         told = {"anchors": [e.to_json() for e in self.anchors], "right": self.right, "ids": ids, "logs": logs, "good": dict(self.good)}
-        return {**told, "used": self.used, "factor": self.factor, "share": self.share, "over": self.over}
+        return {**told, "used": self.used, "factor": self.factor, "share": self.share, "over": self.over, "looks": [self.looked, self.look]}
 
     def load(self, state: State) -> None:
         self.anchors = []
@@ -129,6 +135,8 @@ class KLBudget(Method):
         self.anchors, self.right, self._rows = [Example.from_json(saved) for saved in anchors], right, []
         self.used, self.factor, self.share = (float(str(number)) for number in numbers)
         self.over, self.good = bool(state.get("over")), tensors_of(state, "good")
+        looks: Any = state.get("looks", [0, 1])
+        self.looked, self.look = looks
         ids, logs = tensors_of(state, "ids"), tensors_of(state, "logs")
         self.teacher = {key: Teacher(ids[key], logs[key]) for key in ids}
 
@@ -148,11 +156,14 @@ class KLBudget(Method):
     def _limited(self) -> bool:
         return self.budget is not None or self.points is not None
 
-    def _given(self, model: TrainedModel, random: Random) -> list[Example]:
+    def _given(self, model: TrainedModel, rows: Sequence[Row], random: Random) -> list[Example]:
         """The anchors of a model whose past was not shown: its own texts, or those of the owner's file."""
         if self.on not in ("own", "memory"):
             given = read_examples(Path(self.on))
             return random.sample(given, min(self.most, len(given)))
+        if not model.begins:
+            asked = [row.example for row in random.sample(list({row.id: row for row in rows}.values()), min(self.most, len({row.id for row in rows})))]
+            return [e.answered(text) for e, text in zip(asked, model.sample(asked, LENGTH, Sampling(), random, lines=True), strict=True)]
         said = model.sample([Example(prompt="", completion="")] * self.most, LENGTH, Sampling(), random, lines=True)
         return [Example(text=text) for text in dict.fromkeys(said) if text.strip()]
 
@@ -183,20 +194,24 @@ class KLBudget(Method):
         kl, lost = self.measure(model)
         return max(kl / self.budget if self.budget else 0.0, lost / self.points if self.points else 0.0)
 
-    def _hold(self, model: TrainedModel) -> None:
-        """Measure; go back where the budget is spent, else learn slower or rehearse more as it runs out."""
+    def _hold(self, model: TrainedModel, number: int) -> None:
+        """Measure; go back where the budget is spent, else learn slower or rehearse more as it runs out; say when to measure again."""
         now = self._used(model)
+        pace = max(now - self.used, 1e-9) / max(1, number - self.looked)
         if now > 1:
             now = self._back(model)
             self.over = self.by == "stop"
-            self.factor, self.share = max(SLOWEST, self.factor / 2), min(MOST, 1.5 * max(0.5, self.share))
+            slower = max(SLOWEST, self.factor / 2)
+            pace *= slower / self.factor
+            self.factor, self.share = slower, min(MOST, 1.5 * max(0.5, self.share))
         else:
             self.good = model.state()
-            grown, left = max(now - self.used, 1e-9), 1 - now
-            if self.by == "rate":  # so that at most half of what is left is spent until the next measurement
-                self.factor = min(1.0, max(SLOWEST, self.factor * min(1.5, left / 2 / grown)))
+            most = (1 - now) / 2 / (pace * self.every) if self.by == "rate" else FASTER  # at most half of what is left in the next `every` steps
+            factor = min(1.0, max(SLOWEST, self.factor * min(FASTER, most)))
+            pace, self.factor = pace * factor / self.factor, factor
             self.share = min(MOST, 1.5 * max(0.1, self.share)) if now > 0.5 else self.share / 1.5
-        self.used = now
+        self.used, self.looked = now, number
+        self.look = number + min(self.every, max(1, int((EDGE - now) / 2 / pace)))
 
     def _back(self, model: TrainedModel) -> float:
         """Put the weights between the last good ones and these, as far as the budget allows; what is used there."""
@@ -204,7 +219,7 @@ class KLBudget(Method):
         for _ in range(TRIES):
             middle = (low + high) / 2
             model.load(_between(self.good, far, middle))
-            if (now := self._used(model)) <= 1:
+            if (now := self._used(model)) <= BACK:
                 low, used = middle, now
             else:
                 high = middle

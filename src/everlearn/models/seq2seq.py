@@ -59,6 +59,7 @@ class Seq2SeqModel(TrainedModel):
     """
 
     encoder: PairEncoder
+    begins = False
 
     def __init__(self, module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str = "") -> None:
         head = module.get_output_embeddings()  # type: ignore[no-untyped-call]

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from random import Random
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +23,11 @@ from everlearn.types import Batch, Example, Out, Row
 class TrainedModel(ABC):
     """A LanguageModel whose weights learn: what methods, objectives and learners see.
 
-    module: the PreTrainedModel or PeftModel, `head` its output head.   encoder: its Examples as Rows.   name: for messages.
+    module: the PreTrainedModel or PeftModel, `head` its output head.   encoder: its Examples as Rows.   name: for messages.   begins: can it write
+    a text from nothing, and learn plain text?
     """
+
+    begins: ClassVar[bool] = True
 
     def __init__(self, module: PreTrainedModel, encoder: Encoder, head: nn.Module, name: str) -> None:
         self.module, self.encoder, self.name = module, encoder, name
