@@ -20,7 +20,9 @@ from time import monotonic
 from everlearn import Almanac, Settings, Stream, almanac_stream, compare, load_stream
 from everlearn.results import Run, write_json
 
-# What is compared. Strengths of l2, l2_sp, ewc and distill: benchmarks/support.py, on validation rows of `support`.
+# What is compared. Chosen on validation rows of `support`: the strengths of l2, l2_sp, ewc and distill (benchmarks/support.py) and the rate of adapters
+# (benchmarks/routing.py).
+ADAPTED = "settings(rate=4e-3)"
 METHODS = (
     "plain", "joint", "keep_current",
     "l2(strength=0.0001)", "l2_sp(strength=0.01)", "ewc(strength=0.1)", "si", "mas", "movement",
@@ -29,6 +31,8 @@ METHODS = (
     "packnet", "fisher_mask", "migu", "mofo", "magnitude_mask",
     "reptile", "la_maml", "average", "merge",
     "rewarm", "wsd", "rsqrt", "autoregressive", "finch",
+    "subspace", f"o_lora(rank=16)+{ADAPTED}", f"inf_lora(rank=16)+{ADAPTED}", f"slao(rank=16)+{ADAPTED}", f"expand+{ADAPTED}", f"routed_adapters+{ADAPTED}",
+    "kl_budget(budget=0.05)", "recover", "rejection", "self_distill",
 )  # fmt: skip
 SEEDS, BEST = 3, 6
 ALMANAC = ("kept", "kept_never_rehearsed", "changed", "new", "changed_at_end", "skills")
