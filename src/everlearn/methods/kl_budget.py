@@ -24,13 +24,13 @@ LENGTH = 48  # tokens of a text that the model writes to be held to
 FIRST, FASTER = 0.1, 2.0  # the factor on the rate of an experience's first step, which AdamW makes as large as any, and its growth from look to look
 SLOWEST, MOST = 0.02, 4.0  # bounds of the factor on the rate, and of the share of anchor rows
 TRIES = 6  # of finding how far back to go: a part in 64 of the way
-BACK, EDGE = 0.9, 1.05  # of the budget: what going back leaves used, and what may be used at the next measurement at the pace so far
+BACK, EDGE, MARGIN = 0.9, 1.05, 3.0  # of the budget: what going back leaves used, and what may be used at the next measurement at MARGIN times the pace so far
 
 
 class KLBudget(Method):
     """Never farther from the starting model than the owner allows: KL(p_start || p) a token on anchor texts, and points lost on a task of the owner's.
 
-        used = max(KL / budget, points lost / points);   measured after the first step, then before what is left could be spent at twice the pace so
+        used = max(KL / budget, points lost / points);   measured after the first step, then before what is left could be spent at three times the pace so
         far, at least every `every` steps, and at the end of the experience
 
     An experience begins at a tenth of the rate, doubled from look to look. Where used is above 1 the weights go back toward where it last was not, as little
@@ -211,7 +211,7 @@ class KLBudget(Method):
             pace, self.factor = pace * factor / self.factor, factor
             self.share = min(MOST, 1.5 * max(0.1, self.share)) if now > 0.5 else self.share / 1.5
         self.used, self.looked = now, number
-        self.look = number + min(self.every, max(1, int((EDGE - now) / 2 / pace)))
+        self.look = number + min(self.every, max(1, int((EDGE - now) / MARGIN / pace)))
 
     def _back(self, model: TrainedModel) -> float:
         """Put the weights between the last good ones and these, as far as the budget allows; what is used there."""
