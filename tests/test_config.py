@@ -79,6 +79,8 @@ def test_an_objective_is_joined_like_a_method() -> None:
         ("grpo(group=1)", "grpo group must be at least 2, got 1"),
         ("grpo(reward=nothing)", "there is no reward 'nothing'"),
         ("frozen+dpo", "frozen never learns"),
+        ("replay+distill(on=memory)+grpo", "grpo learns answers of its own, and distill covers given ones alone"),
+        ("packnet+recover", "recover moves weights after these methods have set theirs for good"),
     ],
 )
 def test_mistakes_with_objectives(text: str, words: str) -> None:

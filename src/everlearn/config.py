@@ -76,7 +76,13 @@ def parse_methods(text: str) -> list[Recipe]:
     mistakes: list[str] = []
     recipes = [Recipe(label, tuple(_parts(label, mistakes))) for label in _split(text, ",")]
     for recipe in recipes:
-        mistakes += _unjoinable(recipe)
+        wrong = _unjoinable(recipe)
+        mistakes += wrong
+        if not wrong and not mistakes:
+            try:
+                recipe.learner(Settings(), 0)  # what only the parts themselves know of each other
+            except SettingError as mistake:
+                mistakes.append(f"in {recipe.label!r}: {str(mistake).rstrip('.')}")
     labels = [recipe.label for recipe in recipes]
     mistakes += [f"{label!r} is named twice; for several runs of it set seeds" for label in dict.fromkeys(labels) if labels.count(label) > 1]
     if not recipes:
@@ -161,6 +167,8 @@ def _unjoinable(recipe: Recipe) -> list[str]:
     aims = [name for name in names if name in OBJECTIVES]
     if len(aims) > 1:
         return [f"in {recipe.label!r}: {aims[0]} and {aims[1]} are both objectives, and a run has one. Separate them by a comma"]
+    if "distill" in names and (drawing := [name for name in aims if name in ("grpo", "self_distill")]):
+        return [f"in {recipe.label!r}: {drawing[0]} learns answers of its own, and distill covers given ones alone. Join kl_budget or replay to it instead"]
     shaping = [name for name in names if name in BY_NAME and BY_NAME[name].family == "dynamic architecture"]
     if shaping and "routed_adapters" in names:
         return [f"in {recipe.label!r}: {shaping[0]} changes the weights that all of routed_adapters' domains stand on. Separate them by a comma"]

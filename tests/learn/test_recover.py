@@ -9,7 +9,22 @@ import pytest
 import torch
 from trl.experimental.sdft.loss_utils import compute_sampled_token_self_distillation_loss
 
-from everlearn import Anchor, CausalModel, Example, Experience, Gradient, Recover, SettingError, Settings, StateError, load_model
+from everlearn import (
+    Anchor,
+    CausalModel,
+    DataError,
+    Example,
+    Experience,
+    Gradient,
+    OLoRA,
+    PackNet,
+    Recover,
+    SelfDistill,
+    SettingError,
+    Settings,
+    StateError,
+    load_model,
+)
 from everlearn.learn.objectives.on_policy import on_policy_loss
 from everlearn.learn.routed_adapters import RoutedAdapters
 
@@ -82,3 +97,14 @@ def test_it_goes_around_the_loop_alone() -> None:
         Recover().around(RoutedAdapters().around(Gradient()))
     with pytest.raises(StateError, match="no recover's .keys=.'x'."):
         Recover().around(Gradient()).load({"x": 1})
+
+
+def test_what_later_steps_would_break_is_not_joined(tiny: CausalModel, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="set theirs for good .methods=.'PackNet'"):
+        Recover().around(Gradient([PackNet()]))
+    with pytest.raises(SettingError, match="SelfDistill asks older weights again.*methods=.'OLoRA'"):
+        Gradient([OLoRA()], objective=SelfDistill())
+    place = tmp_path / "texts.jsonl"
+    place.write_text(json.dumps({"text": "No question here."}))
+    with pytest.raises(DataError, match="ask no question .recover prompts="):
+        Recover(prompts=str(place)).around(Gradient()).prepare(tiny)

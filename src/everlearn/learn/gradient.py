@@ -8,7 +8,7 @@ from random import Random
 
 import torch
 
-from everlearn.errors import DataError, Diverged, StateError
+from everlearn.errors import DataError, Diverged, SettingError, StateError
 from everlearn.learn.base import LearnLog
 from everlearn.learn.fit import Checkpoint, fit, objective_gradient
 from everlearn.learn.objectives.base import Objective, Supervised
@@ -30,15 +30,21 @@ class Gradient:
     def __init__(self, methods: Sequence[Method] = (), settings: Settings | None = None, objective: Objective | None = None, seed: int = 0) -> None:
         self.methods, self.settings = tuple(methods), settings or Settings()
         self.objective, self.seed = objective or Supervised(), seed
+        folding = [type(m).__name__ for m in self.methods if m.folds]
+        if folding and self.objective.holds:
+            raise SettingError(
+                f"{type(self.objective).__name__} asks older weights again, and these methods change what lies beneath them (methods={folding!r})."
+                " Join methods that fold no adapters."
+            )
         self.learned = 0
         self._inside: State | None = None
         self._device = torch.device("cpu")
 
     def prepare(self, model: TrainedModel) -> TrainedModel:
         self._device = model.device
-        self.objective.prepare(model)
         for method in self.methods:
             method.prepare(model)
+        self.objective.prepare(model)  # after what methods put in
         return model
 
     def remember(self, model: TrainedModel, examples: Sequence[Example]) -> None:

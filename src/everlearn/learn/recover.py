@@ -8,22 +8,29 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from everlearn.errors import SettingError, StateError
+from everlearn.errors import DataError, SettingError, StateError
 from everlearn.learn.base import Around, Learner, LearnLog
 from everlearn.learn.fit import Checkpoint
 from everlearn.learn.gradient import Gradient
 from everlearn.learn.objectives.on_policy import OnPolicy
 from everlearn.methods.base import State, at_least
+from everlearn.methods.kl_budget import KLBudget
+from everlearn.methods.packnet import PackNet
+from everlearn.methods.subspace import Subspace
 from everlearn.methods.tensors import tensors_of
+from everlearn.models.language import LanguageModel
 from everlearn.models.sampling import Sampling
+from everlearn.models.state import on_device
 from everlearn.models.weights import TrainedModel
 from everlearn.replay.buffers import Reservoir
 from everlearn.streams.files import read_examples
 from everlearn.types import Example, Experience
 
 WORDLESS = Example(prompt="", completion="")  # the model begins a text of its own
+HELD = (KLBudget, PackNet, Subspace)  # promise where the weights stay, which steps after theirs would break
 
 
 class Recover(Around):
@@ -33,7 +40,8 @@ class Recover(Around):
     reverse KL pulls back what the model says, not the answers to what is new. Differs: the prompts need not be stored.
 
     steps: >= 1.   batch: answers a step, >= 1.   rate: > 0; 0 for that of learning.   prompts: "own", texts begun from nothing; "memory", up to `rows`
-    questions of the base and of past experiences, without their answers; or a file of examples, whose questions are asked.
+    questions of the base and of past experiences, without their answers (own texts while there are none); or a file of examples, whose questions are
+    asked. An encoder-decoder begins no texts of its own.
     limit: most tokens of an answer, >= 1.   temperature: of drawing.
 
     >>> from everlearn import Gradient
@@ -56,6 +64,7 @@ class Recover(Around):
         self.steps, self.batch, self.rate, self.prompts, self.limit, self.temperature = steps, batch, rate, prompts, limit, temperature
         self.questions = Reservoir(rows)
         self.before: dict[str, Tensor] = {}  # the weights before the experience, while it is learned
+        self._device = torch.device("cpu")
         self.first: LearnLog | None = None  # what the first phase took, during the second
         self.done = 0
 
@@ -63,10 +72,22 @@ class Recover(Around):
         """This learner with the loop inside; raises SettingError for anything else."""
         if not isinstance(inner, Gradient):
             raise SettingError(f"recover goes around the loop alone, got {type(inner).__name__!r}. Join it to methods of the loop.")
+        broken = [type(m).__name__ for m in inner.methods if m.folds or isinstance(m, HELD)]
+        if broken:
+            raise SettingError(f"recover moves weights after these methods have set theirs for good (methods={broken!r}). Leave one of them out.")
         self.inner, self.loop = inner, inner
         settings = replace(inner.settings, rate=self.rate or inner.settings.rate, passes=1, batch=self.batch, schedule="constant", warmup=0.0)
         self.after = Gradient([], settings, OnPolicy(self.temperature, self.limit), inner.seed)
         return self
+
+    def prepare(self, model: TrainedModel) -> LanguageModel:
+        if self.prompts == "own" and not model.begins:
+            raise SettingError(f"an encoder-decoder begins no text of its own (recover prompts={self.prompts!r}). Give prompts='memory' or a file of examples.")
+        served, self._device = super().prepare(model), model.device
+        self.after.prepare(model)
+        if self.prompts not in ("own", "memory") and not self._filed():
+            raise DataError(f"the examples ask no question (recover prompts={self.prompts!r}). Give rows of prompt + completion or messages.")
+        return served
 
     def remember(self, model: TrainedModel, examples: Sequence[Example]) -> None:
         self.inner.remember(model, examples)
@@ -95,6 +116,7 @@ class Recover(Around):
         if not (isinstance(after, dict) and isinstance(questions, dict) and isinstance(done, int)):
             raise StateError(f"the saved state is no recover's (keys={sorted(state)[:6]!r}). Load the state of the same learner.")
         super().load(state)
+        state = on_device(state, self._device)
         self.after.load(after)
         self.before, self.done = tensors_of(state, "before"), done
         self.questions.load_json(questions)
@@ -106,8 +128,12 @@ class Recover(Around):
         wanted = self.steps * self.batch
         if self.prompts == "own":
             return (WORDLESS,) * wanted
-        held = self.questions.examples() if self.prompts == "memory" else [_question(e) for e in read_examples(Path(self.prompts)) if e.question is not None]
+        held = self.questions.examples() if self.prompts == "memory" else self._filed()
         return tuple(random.choices(held, k=wanted)) if held else (WORDLESS,) * wanted
+
+    def _filed(self) -> list[Example]:
+        """The file's questions."""
+        return [_question(e) for e in read_examples(Path(self.prompts)) if e.question is not None]
 
     def _note(self, examples: Sequence[Example]) -> None:
         if self.prompts == "memory":

@@ -48,7 +48,8 @@ class Method:
     neutral: settings at which the method is plain training bit for bit; None for a bound.   active: settings under which it must change
     something (for the shipped checks).   stage: the order of `gradients` and `stepped`.   moves_at_begin: its `begin` changes
     weights and runs after the others', so that they see the old model.   moves_at_end: its `end` changes weights and runs before the others', so
-    that they measure what is kept.   family, paper, stores, cost: for `everlearn methods`.
+    that they measure what is kept.   folds: an experience's adapters go into the frozen weights beneath before the next.
+    family, paper, stores, cost: for `everlearn methods`.
     """
 
     neutral: ClassVar[Mapping[str, object] | None] = None
@@ -57,6 +58,7 @@ class Method:
     wants_before: ClassVar[bool] = False
     moves_at_begin: ClassVar[bool] = False
     moves_at_end: ClassVar[bool] = False
+    folds: ClassVar[bool] = False
     family: ClassVar[str] = ""
     paper: ClassVar[str] = ""
     stores: ClassVar[str] = "nothing"

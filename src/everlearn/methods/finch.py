@@ -82,7 +82,7 @@ class Finch(Method):
         if self.fixed:
             return
         if step.number:
-            self.reference = median(self.losses[-(len(self.losses) // 10 or 1) :])
+            self.reference = median(self.losses[-(len(self.losses) // 10 or 1) :]) if self.losses else self.reference  # rollouts may leave no loss
         elif step.rows:
             self.reference = self._known(model, step, random)
 

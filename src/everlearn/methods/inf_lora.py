@@ -42,6 +42,7 @@ class InfLoRA(Method):
     neutral = {"rank": 0}
     active = {"rank": 2, "tokens": 64}
     moves_at_begin = True
+    folds = True
     family = "dynamic architecture"
     paper = "Liang and Li 2024, arXiv:2404.00228"
     stores = "the adapters of all past experiences; at most d directions of d inputs a layer"

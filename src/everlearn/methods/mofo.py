@@ -37,7 +37,7 @@ class MoFO(Method):
         self.share = share
 
     def stepped(self, model: TrainedModel, step: Step) -> None:
-        if self.share == 1:
+        if self.share == 1 or not step.rows:  # of nothing no momentum
             return
         kept = {} if step.optimizer is None else step.optimizer.state
         moments = {name: kept[weight] for name, weight in model.trained().items() if weight in kept}

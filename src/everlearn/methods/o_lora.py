@@ -35,6 +35,7 @@ class OLoRA(Method):
     neutral = {"rank": 0}
     active = {"rank": 2, "strength": 0.1}
     moves_at_begin = True
+    folds = True
     family = "dynamic architecture"
     paper = "Wang et al. 2023, arXiv:2310.14152"
     stores = "the adapters of all past experiences, and the rows of their A once more"

@@ -120,3 +120,10 @@ def test_a_reward_that_is_no_number_is_refused(tmp_path: Path) -> None:
     place.write_text("def judge(example, answer):\n    return None\n")
     with pytest.raises(SettingError, match="must be a finite number, got None"):
         GRPO(reward=f"{place}:judge").reward(SUMS[0], " 1")
+
+
+def test_an_answer_drawn_is_no_given_row(shared_tiny: CausalModel) -> None:
+    """What methods keep by a row's id is not for the same text drawn in other tokens, or without its end."""
+    drawn = rows_of(shared_tiny, GRPO(group=4, temperature=2.0))
+    assert not {row.id for row in drawn} & {e.id for e in SUMS}  # type: ignore[attr-defined]
+    assert any(row.example.content == e.content for row in drawn for e in SUMS)  # type: ignore[attr-defined]

@@ -98,3 +98,13 @@ def test_what_is_no_preference_is_refused(tiny: CausalModel) -> None:
         Preference(beta=0)
     with pytest.raises(SettingError, match="dpo smooth must be between 0 and 0.499, got 0.5"):
         Preference(smooth=0.5)
+
+
+def test_a_pair_drawn_from_memory_has_the_model_of_its_first_drawing_as_reference(tiny: CausalModel) -> None:
+    objective, rows = Preference(), tiny.encoder.rows(PAIRS)
+    objective.begin(tiny, rows[:3])
+    objective.rows(tiny, rows, Step(1, 1, 1e-3, rows, lambda _: {}), Random(0))
+    assert set(objective.reference) == {e.id for e in PAIRS}
+    again = Preference()
+    again.load(objective.state())
+    assert again.reference == objective.reference

@@ -29,6 +29,11 @@ class Objective:
     stores: ClassVar[str] = "nothing"
     cost: ClassVar[str] = ""
 
+    @property
+    def holds(self) -> bool:
+        """Does it keep trained weights to ask again later; what lies frozen beneath them must then stay as it is."""
+        return False
+
     def check(self, examples: Sequence[Example]) -> None:
         """Raise DataError, before anything is learned, for an example that this objective cannot learn from."""
         for example in examples:
@@ -39,7 +44,7 @@ class Objective:
                 )
 
     def prepare(self, model: TrainedModel) -> None:
-        """Once a run, before `load`, the model as it starts."""
+        """Once a run, before `load`, the model as it starts, with what methods put into it."""
 
     def begin(self, model: TrainedModel, rows: Sequence[Row]) -> None:
         """Once an experience, the model still old: sees all rows, those from memory too. Not called on resume: what it makes is part of `state`."""

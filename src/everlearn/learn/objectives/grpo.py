@@ -75,7 +75,11 @@ class GRPO(Rollouts):
         self.group, self.clip, self.beta, self.reuse, self.scale = group, clip, beta, reuse, scale
         self.reference: dict[str, Tensor] = {}
         self.last: list[list[tuple[Row, Judged]]] = []  # of the last steps, the newest first
-        self._judged: dict[tuple[int, ...], Judged] = {}
+        self._judged: dict[Row, Judged] = {}
+
+    @property
+    def holds(self) -> bool:
+        return bool(self.beta)
 
     def begin(self, model: TrainedModel, rows: Sequence[Row]) -> None:
         self.reference, self.last = model.state() if self.beta else {}, []
@@ -89,12 +93,12 @@ class GRPO(Rollouts):
         found = self._logged(model, found)
         shown = [*found, *(one for part in self.last for one in part)]
         self.last = [found, *self.last][: self.reuse - 1]
-        self._judged = {row.tokens: judged for row, judged in reversed(shown)}  # of equal answers the newest counts
+        self._judged = dict(shown)
         return [row for row, _ in shown]
 
     def loss(self, model: TrainedModel, batch: Batch, out: Out) -> Tensor:
         logs = token_logs(batch, out)
-        judged = [self._judged[row.tokens] for row in batch.rows]
+        judged = [self._judged[row] for row in batch.rows]
         worth = torch.tensor([one.advantage for one in judged], device=logs.device)[batch.row]
         old = logs.detach() if self.reuse == 1 else torch.cat([one.old for one in judged if one.old is not None])
         values = policy_loss(logs, old, worth, self.clip)

@@ -24,16 +24,16 @@ class OnPolicy(Rollouts):
     def __init__(self, temperature: float, limit: int) -> None:
         super().__init__(temperature, limit, "recover")
         self.weights: dict[str, Tensor] = {}
-        self._told: dict[tuple[int, ...], Tensor] = {}
+        self._told: dict[Row, Tensor] = {}
 
     def rows(self, model: TrainedModel, rows: Sequence[Row], step: Step, random: Random) -> Sequence[Row]:
         drawn = [answers[0] for answers in self.drawn(model, rows, 1, random)]
         with holding(model, self.weights):
-            self._told = {row.tokens: logs for row, logs in zip(drawn, logs_of(model, drawn), strict=True)}
+            self._told = dict(zip(drawn, logs_of(model, drawn), strict=True))
         return drawn
 
     def loss(self, model: TrainedModel, batch: Batch, out: Out) -> Tensor:
-        return batch.weights * on_policy_loss(token_logs(batch, out), torch.cat([self._told[row.tokens] for row in batch.rows]))
+        return batch.weights * on_policy_loss(token_logs(batch, out), torch.cat([self._told[row] for row in batch.rows]))
 
 
 def on_policy_loss(logs: Tensor, teacher: Tensor) -> Tensor:

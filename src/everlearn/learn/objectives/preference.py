@@ -26,7 +26,8 @@ class Preference(Objective):
 
         -log sigmoid(beta * ((log p(c) - log p_ref(c)) - (log p(r) - log p_ref(r)))),   c chosen, r rejected, sums over an answer's tokens
 
-    p_ref is the model before the experience, so each experience starts from what the last one left. Learns from prompt + chosen + rejected alone.
+    p_ref is the model before the experience, so each experience starts from what the last one left; of a pair that a method draws from memory during
+    it, the model when it was first drawn. Learns from prompt + chosen + rejected alone.
     beta: how strongly to stay near p_ref, > 0.   smooth: probability that a pair's label is wrong, in [0, 0.5) (cDPO).
 
     >>> from everlearn import Gradient, Preference
@@ -50,12 +51,12 @@ class Preference(Objective):
                 raise DataError(f"dpo learns from preferences alone (id={example.id!r}). Give prompt + chosen + rejected, or leave dpo out.")
 
     def begin(self, model: TrainedModel, rows: Sequence[Row]) -> None:
-        once = list({row.id: row for row in rows}.values())
-        logs = [float(value.double().sum()) for value in logs_of(model, self._both(model, once))]
-        self.reference = {row.id: (logs[2 * at], logs[2 * at + 1]) for at, row in enumerate(once)}
+        self.reference = {}
+        self._refer(model, rows)
 
     def rows(self, model: TrainedModel, rows: Sequence[Row], step: Step, random: Random) -> Sequence[Row]:
         """Each pair as two rows, chosen then rejected; the first has the pair's id."""
+        self._refer(model, rows)
         return self._both(model, rows)
 
     def cut(self, rows: Sequence[Row], most: int) -> Sequence[Sequence[Row]]:
@@ -69,7 +70,7 @@ class Preference(Objective):
 
     def loss(self, model: TrainedModel, batch: Batch, out: Out) -> Tensor:
         sums = row_sums(batch, token_logs(batch, out))
-        reference = torch.tensor([self.reference.get(row.id, (0.0, 0.0)) for row in batch.rows[::2]], dtype=torch.double, device=sums.device)
+        reference = torch.tensor([self.reference[row.id] for row in batch.rows[::2]], dtype=torch.double, device=sums.device)
         gain = (sums[::2] - reference[:, 0]) - (sums[1::2] - reference[:, 1])
         weights = torch.tensor([row.weight for row in batch.rows[::2]], device=sums.device)
         return weights * preference_loss(gain, self.beta, self.smooth)
@@ -82,6 +83,12 @@ class Preference(Objective):
         if not isinstance(reference, dict):
             raise StateError(f"the saved state is no preference's (keys={sorted(state)[:5]!r}). Load the state of the same objective.")
         self.reference = {key: (float(chosen), float(rejected)) for key, (chosen, rejected) in reference.items()}
+
+    def _refer(self, model: TrainedModel, rows: Sequence[Row]) -> None:
+        """Note what the model says now of pairs that have no reference yet."""
+        once = list({row.id: row for row in rows if row.id not in self.reference}.values())
+        logs = [float(value.double().sum()) for value in logs_of(model, self._both(model, once))]
+        self.reference |= {row.id: (logs[2 * at], logs[2 * at + 1]) for at, row in enumerate(once)}
 
     @staticmethod
     def _both(model: TrainedModel, rows: Sequence[Row]) -> list[Row]:

@@ -41,7 +41,12 @@ class Rollouts(Objective):
             return []
         limit = self.limit or max(len(row.learned) for row in rows) + SPARE
         flat = iter(model.rollouts([row.example for row in rows for _ in range(times)], limit, self.sampling, random))
-        return [[replace(next(flat), from_memory=row.from_memory, weight=row.weight) for _ in range(times)] for row in rows]
+        return [[_own(next(flat), row) for _ in range(times)] for row in rows]
+
+
+def _own(drawn: Row, asked: Row) -> Row:
+    """With an id of its own: what methods keep of a given row by its id is not for the same text drawn in other tokens, or without its end."""
+    return replace(drawn, example=replace(drawn.example, id=f"{drawn.id}/drawn"), from_memory=asked.from_memory, weight=asked.weight)
 
 
 def once(rows: Sequence[Row]) -> list[Row]:

@@ -60,7 +60,11 @@ class SelfDistill(Rollouts):
             raise SettingError(f"self_distill shown must hold {{prompt}} and {{completion}}, got {shown!r}.")
         self.teacher, self.k, self.skip, self.shown = teacher, k, skip, shown
         self.weights: dict[str, Tensor] = {}
-        self._told: dict[tuple[int, ...], Teacher] = {}
+        self._told: dict[Row, Teacher] = {}
+
+    @property
+    def holds(self) -> bool:
+        return True
 
     def prepare(self, model: TrainedModel) -> None:
         self.weights = model.state()
@@ -73,11 +77,11 @@ class SelfDistill(Rollouts):
         drawn = [answers[0] for answers in self.drawn(model, rows, 1, random)]
         learned = [replace(row, learned=row.learned[self.skip :]) for row in drawn]
         kept = [(row, of) for row, of in zip(learned, rows, strict=True) if row.learned]
-        self._told = {row.tokens: answer for (row, _), answer in zip(kept, self._answers(model, kept), strict=True)}
+        self._told = {row: answer for (row, _), answer in zip(kept, self._answers(model, kept), strict=True)}
         return [row for row, _ in kept]
 
     def loss(self, model: TrainedModel, batch: Batch, out: Out) -> Tensor:
-        answers = [self._told[row.tokens] for row in batch.rows]
+        answers = [self._told[row] for row in batch.rows]
         return batch.weights * forward_kl(out.logits, torch.cat([a.ids for a in answers]), torch.cat([a.logs for a in answers]))
 
     def state(self) -> State:
