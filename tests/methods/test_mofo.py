@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from everlearn import CausalModel, MoFO, SettingError, Step
+from everlearn import CausalModel, Example, MoFO, SettingError, Step
 from everlearn.methods.mofo import filtered
 
 
@@ -18,7 +18,7 @@ def test_the_top_share_by_momentum_moves_and_nothing_else(tiny: CausalModel) -> 
     for factor in (1.0, -0.5):
         for name, weight in tiny.trained().items():
             weight.grad = factor * gradient[name]
-        step = Step(1, 2, 0.1, [], lambda rows: {}, optimizer, tiny.state())
+        step = Step(1, 2, 0.1, [Example("1+1=", "2")], lambda rows: {}, optimizer, tiny.state())
         optimizer.step()
         method.stepped(tiny, step)
         for name, weight in tiny.trained().items():
@@ -36,7 +36,7 @@ def test_the_selection_is_exact_and_leaves_out_what_has_no_momentum() -> None:
 def test_an_optimizer_without_momentum_is_refused(tiny: CausalModel) -> None:
     optimizer = torch.optim.SGD(tiny.trained().values(), lr=0.1)
     with pytest.raises(SettingError, match="needs an optimizer with momentum, got 'SGD'"):
-        MoFO().stepped(tiny, Step(1, 1, 0.1, [], lambda rows: {}, optimizer, tiny.state()))
+        MoFO().stepped(tiny, Step(1, 1, 0.1, [Example("1+1=", "2")], lambda rows: {}, optimizer, tiny.state()))
 
 
 def test_settings_outside_their_range_are_refused() -> None:
