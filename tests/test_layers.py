@@ -12,6 +12,7 @@ MAY = {
     "types": set(),
     "errors": set(),
     "version": set(),
+    "disk": set(),
     "models": {"models"},
     "replay": {"replay"},
     "streams": {"streams"},
@@ -37,7 +38,7 @@ MAY = {
     "__init__": None,
     "__main__": {"cli"},
 }
-OPEN = {"types", "errors", "version"}
+OPEN = {"types", "errors", "version", "disk"}
 
 
 def part_of(path: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from everlearn.scorecard import Against, Difference, Scorecard, Scored, Text, sign_test
+from everlearn.scorecard import Against, Difference, Scorecard, Scored, Text
 
 MINE = {f"{n}": float(n < 8) for n in range(10)}
 THEIRS = {f"{n}": float(n < 5 or n == 9) for n in range(10)}
@@ -46,14 +46,6 @@ def test_a_difference_is_paired() -> None:
     assert less.interval[0] < 0.2 < less.interval[1]
     same = Difference.of("quiz", MINE, MINE)
     assert (same.value, same.interval, same.gained, same.lost, same.p) == (0.0, (0.0, 0.0), 0, 0, 1.0)
-
-
-def test_the_sign_test_is_exact_and_two_sided() -> None:
-    assert sign_test(0, 0) == 1
-    assert sign_test(3, 1) == sign_test(1, 3) == 2 * (1 + 4) / 16
-    assert sign_test(10, 0) == 2 / 1024
-    assert sign_test(4000, 4000) == 1.0
-    assert 0 < sign_test(2600, 2400) < 0.01
 
 
 def test_the_json_keeps_every_number_and_no_infinity(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from everlearn.disk import write_whole
 from everlearn.errors import StateError
 
 try:
@@ -87,14 +88,8 @@ def one_writer(folder: Path | None) -> Iterator[None]:
 
 def write_lines(path: Path, lines: Iterable[Mapping[str, object]]) -> None:
     """JSON lines, gzipped: aside, flush, rename. The same lines are the same bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.writing")
     text = "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n" for line in lines)
-    with aside.open("wb") as file:
-        file.write(gzip.compress(text.encode("utf-8", "surrogatepass"), 6, mtime=0))
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    write_whole(path, gzip.compress(text.encode("utf-8", "surrogatepass"), 6, mtime=0))
 
 
 def read_lines(path: Path) -> list[dict[str, object]]:

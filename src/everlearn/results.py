@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from everlearn.disk import write_whole
 from everlearn.errors import StateError
 
 if TYPE_CHECKING:
@@ -204,14 +204,7 @@ class Results:
 
 def write_json(path: Path, value: Mapping[str, object]) -> None:
     """Write aside, flush to disk, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.writing")
-    with aside.open("w", encoding="utf-8") as file:
-        json.dump(value, file, ensure_ascii=False, indent=1, allow_nan=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    write_whole(path, (json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode())
 
 
 def _percent(values: Sequence[float | None], sure: Sequence[float] | None) -> str:

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from everlearn.evaluate.intervals import at_ends, mean_interval
+from everlearn.evaluate.paired import sign_test
 from everlearn.results import write_json
 
 if TYPE_CHECKING:
@@ -170,19 +171,6 @@ class Scorecard:
         for line in list(zip(*columns, strict=True))[1:]:
             shown.add_row(*map(escape, line))
         return shown
-
-
-def sign_test(gained: int, lost: int) -> float:
-    """The exact two-sided p of a split this uneven or more under a fair coin; 1 where nothing changed.
-
-    >>> sign_test(5, 0), sign_test(3, 3)
-    (0.0625, 1.0)
-    """
-    changed, ways, every = gained + lost, 1, 1
-    for at in range(min(gained, lost)):
-        ways = ways * (changed - at) // (at + 1)  # of choosing at + 1 among the changed
-        every += ways
-    return min(1.0, float(2 * every / (1 << changed)))
 
 
 def _finite(value: object) -> object:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from everlearn.disk import write_whole
 from everlearn.errors import StateError
 
 State = dict[str, object]
@@ -34,8 +34,8 @@ def save_state(state: Mapping[str, object], folder: str | Path) -> None:
         text = json.dumps({"tensors": name, "state": plain}, ensure_ascii=False)
     except (TypeError, ValueError) as problem:
         raise StateError(f"a state may hold tensors and JSON alone: {problem}. Turn it into one of them.") from problem
-    _write(place / name, data)
-    _write(place / "state.json", text.encode())
+    write_whole(place / name, data)
+    write_whole(place / "state.json", text.encode("utf-8", "surrogatepass"))
     for other in place.glob("tensors-*.safetensors"):
         if other.name != name:
             other.unlink()
@@ -61,16 +61,6 @@ def on_device(value: State, device: torch.device) -> State:
         return {key: moved(inner) for key, inner in part.items()} if isinstance(part, dict) else part
 
     return {key: moved(part) for key, part in value.items()}
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Aside, flush, rename."""
-    aside = path.with_name(f".{path.name}.writing")
-    with aside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
 
 
 def _without_tensors(value: object, place: str, found: dict[str, Tensor]) -> object:

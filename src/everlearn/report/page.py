@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
+from everlearn.disk import write_whole
 from everlearn.errors import MissingExtra, SettingError
 from everlearn.report import tables
 from everlearn.report.changes import SHOWN, ChangeList, change_lists
@@ -40,10 +41,7 @@ def write_report(folders: str | Path | Sequence[str | Path], out: str | Path | N
         raise SettingError("a report needs at least one run folder, got none (folders=[]). Name the folders that `everlearn compare` wrote.")
     path = _place(places, out)
     text = render(read_sections(places))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.writing")
-    aside.write_bytes(text.encode("utf-8", "replace"))  # a model may say half a surrogate pair
-    aside.replace(path)
+    write_whole(path, text.encode("utf-8", "replace"))  # a model may say half a surrogate pair
     return path
 
 

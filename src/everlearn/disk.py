@@ -1,0 +1,52 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from everlearn.errors import StateError
+
+
+def write_whole(path: Path, data: bytes | Iterable[bytes]) -> None:
+    """Write a file aside, flush it to disk, rename it: a crash at any moment leaves the old file or the new one, under its name.
+
+    Raises StateError, with nothing changed, where the disk is full or the folder cannot be written.
+    """
+
+    def fill(aside: Path) -> None:
+        with aside.open("wb") as file:
+            for part in (data,) if isinstance(data, bytes) else data:
+                file.write(part)
+
+    put_whole(path, fill)
+
+
+def put_whole(path: Path, fill: Callable[[Path], None]) -> None:
+    """As `write_whole`, for what writes a file by itself: `fill` is given the path beside, which is flushed and renamed."""
+    aside = path.with_name(f".{path.name}.writing")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fill(aside)
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+        aside.replace(path)
+        flush_folder(path.parent)
+    except OSError as problem:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise StateError(
+            f"a file could not be written (file={str(path)!r}): {problem.strerror or problem}. Make room or give access; what was there is whole."
+        ) from problem
+
+
+def flush_folder(folder: Path) -> None:
+    """Make a rename in this folder survive a power cut, where the system can."""
+    with suppress(OSError):  # Windows opens no folders
+        place = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(place)
+        finally:
+            os.close(place)

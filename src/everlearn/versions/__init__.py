@@ -1,0 +1,1 @@
+"""A model's home: its immutable versions, the gate between them, and what differs."""

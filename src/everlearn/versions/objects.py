@@ -1,0 +1,120 @@
+"""Tensors and JSON by their content: what is equal is stored once, what was changed is found out."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from everlearn.disk import put_whole, write_whole
+from everlearn.errors import StateError
+
+DIGITS = 32  # hexadecimal, of a SHA-256
+# By pack, by name in the state: the tensor's hash.
+Addresses = Mapping[str, Mapping[str, str]]
+
+
+class Objects:
+    """The folder of a home that holds what its versions are made of; a file is named by the hash of what it holds.
+
+    Tensors lie in packs, one safetensors file for all that a version brought that no other had; JSON lies in gzipped files. Raises StateError for a
+    file that is missing, cut off, edited, or no safetensors, with its path.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def put_json(self, value: object) -> str:
+        """Store it; its name. Equal values are one file."""
+        try:
+            text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+        except (TypeError, ValueError) as problem:
+            raise StateError(f"a version may hold tensors and JSON alone: {problem}. Turn it into one of them.") from problem
+        data = text.encode("utf-8", "surrogatepass")
+        name = hashlib.sha256(data).hexdigest()[:DIGITS]
+        if not self.json_path(name).exists():
+            write_whole(self.json_path(name), gzip.compress(data, 6, mtime=0))
+        return name
+
+    def get_json(self, name: str) -> object:
+        path = self.json_path(name)
+        try:
+            data = gzip.decompress(path.read_bytes())
+        except (OSError, EOFError, zlib.error) as problem:
+            raise StateError(f"a file of the home cannot be read (file={str(path)!r}): {problem}. Restore it from a copy of the home.") from problem
+        if hashlib.sha256(data).hexdigest()[:DIGITS] != name:
+            raise StateError(f"a file of the home was changed (file={str(path)!r}): its content is not what its name says. Restore it from a copy of the home.")
+        return json.loads(data.decode("utf-8", "surrogatepass"))
+
+    def put_tensors(self, tensors: Mapping[str, Tensor], known: Mapping[str, str]) -> dict[str, dict[str, str]]:
+        """Store those that are not stored yet in one new pack; the addresses of all. known: by a tensor's hash, the pack that holds it."""
+        hashes = {name: tensor_hash(value) for name, value in tensors.items()}
+        fresh = {key: tensors[name].detach().contiguous() for name, key in hashes.items() if key not in known}
+        pack = hashlib.sha256("".join(sorted(fresh)).encode()).hexdigest()[:DIGITS]
+        if fresh and not self.pack_path(pack).exists():
+            apart = {key: value.clone() for key, value in fresh.items()}  # safetensors refuses tensors that share memory
+            put_whole(self.pack_path(pack), lambda aside: save_file(apart, aside))
+        found: dict[str, dict[str, str]] = {}
+        for name, key in hashes.items():
+            found.setdefault(known.get(key, pack), {})[name] = key
+        return found
+
+    def get_tensors(self, addresses: Addresses) -> dict[str, Tensor]:
+        """The tensors at these addresses, each checked against its hash."""
+        found = {}
+        for pack, names in addresses.items():
+            for name, (key, value) in zip(names, self._read(pack, list(names.values())), strict=True):
+                if tensor_hash(value) != key:
+                    raise StateError(
+                        f"a weight file of the home was changed (file={str(self.pack_path(pack))!r}, tensor={name!r}). Restore it from a copy of the home."
+                    )
+                found[name] = value
+        return found
+
+    def keys(self, pack: str) -> list[str]:
+        """The hashes of the tensors in a pack."""
+        return [key for key, _ in self._read(pack, None)]
+
+    def _read(self, pack: str, keys: list[str] | None) -> Iterator[tuple[str, Tensor]]:
+        path = self.pack_path(pack)
+        try:
+            with safe_open(path, "pt") as file:
+                for key in keys if keys is not None else sorted(file.keys()):
+                    yield key, file.get_tensor(key)
+        except (OSError, SafetensorError) as problem:
+            raise StateError(
+                f"a weight file of the home cannot be read (file={str(path)!r}): {problem}. It must be whole and safetensors. Restore it from a copy of the home."
+            ) from problem
+
+    def json_path(self, name: str) -> Path:
+        return self.folder / f"{_plain(name)}.json.gz"
+
+    def pack_path(self, name: str) -> Path:
+        return self.folder / f"{_plain(name)}.safetensors"
+
+    def names(self) -> list[str]:
+        """Every object there, JSON and packs."""
+        return sorted(path.name.partition(".")[0] for path in self.folder.glob("*") if not path.name.startswith("."))
+
+
+def tensor_hash(value: Tensor) -> str:
+    """A hash of a tensor's type, shape and bytes."""
+    plain = value.detach().cpu().contiguous()
+    found = hashlib.sha256(f"{plain.dtype}{tuple(plain.shape)}".encode())
+    found.update(plain.reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()[:DIGITS]
+
+
+def _plain(name: str) -> str:
+    """The name, if it can be one of ours; no path that leads elsewhere."""
+    if len(name) != DIGITS or not set(name) <= set("0123456789abcdef"):
+        raise StateError(f"this is no object's name (name={name!r}). Names are {DIGITS} hexadecimal digits. Restore the record from a copy of the home.")
+    return name
