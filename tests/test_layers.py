@@ -32,9 +32,11 @@ MAY = {
     "scorecard": {"evaluate", "results"},
     "evaluation": {"evaluate", "models", "scorecard", "streams"},
     "importing": {"importing", "evaluate", "results"},
+    "versions": {"versions", "evaluate", "models", "records"},
+    "upkeep": {"upkeep", "versions", "config", "learn", "methods", "evaluate", "models", "streams", "records"},
     "checks": {"checks", "learn", "evaluate", "streams", "methods", "models"},
     "data_check": {"data_check", "config", "evaluate", "learn", "models", "streams"},
-    "cli": {"cli", "comparison", "evaluation", "data_check", "catalogue", "results", "learn", "evaluate", "models", "streams", "report", "importing"},
+    "cli": {"cli", "upkeep", "versions", "comparison", "evaluation", "data_check", "catalogue", "results", "learn", "evaluate", "models", "streams", "report", "importing"},
     "__init__": None,
     "__main__": {"cli"},
 }

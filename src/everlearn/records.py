@@ -66,8 +66,8 @@ def answers_path(run: Path) -> Path:
 
 
 @contextmanager
-def one_writer(folder: Path | None) -> Iterator[None]:
-    """Only one process at a time writes to this results folder; StateError in the second. The lock dies with its process."""
+def one_writer(folder: Path | None, told: str = "another comparison is writing here (out={!r}). Wait for it, or name another folder.") -> Iterator[None]:
+    """Only one process at a time writes to this folder; StateError in the second, `told` with the folder. The lock dies with its process."""
     if folder is None or fcntl is None:
         yield
         return
@@ -79,7 +79,7 @@ def one_writer(folder: Path | None) -> Iterator[None]:
             if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 raise BlockingIOError("its holder took it away meanwhile")
         except OSError as problem:
-            raise StateError(f"another comparison is writing here (out={str(folder)!r}). Wait for it, or name another folder.") from problem
+            raise StateError(told.format(str(folder))) from problem
         try:
             yield
         finally:

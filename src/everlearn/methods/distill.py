@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from random import Random
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from everlearn.errors import SettingError
-from everlearn.methods.base import Method, State, at_least
+from everlearn.methods.base import Method, State, Step, at_least
 from everlearn.methods.tensors import tensors_of
 from everlearn.models.batch import by_length
 from everlearn.models.weights import TrainedModel, as_found
@@ -71,6 +72,9 @@ class Distill(Method):
         ids, old = torch.cat([a.ids for a in answers]), torch.cat([a.logs for a in answers])
         new = with_tail(out.logits[here].float() / self.temperature, ids)
         return self.strength * self.temperature**2 * batch.weights[here] * (old.exp() * (old - new)).sum(1)
+
+    def end(self, model: TrainedModel, step: Step, random: Random) -> None:
+        self.teacher = {}  # of this experience's rows; the next asks anew
 
     def state(self) -> State:
         return {"ids": {key: t.ids for key, t in self.teacher.items()}, "logs": {key: t.logs for key, t in self.teacher.items()}}

@@ -25,9 +25,8 @@ def save_state(state: Mapping[str, object], folder: str | Path) -> None:
 
     A crash at any moment leaves the state that was there. Raises StateError for what is neither a tensor nor JSON, with its place.
     """
-    place, tensors = Path(folder), dict[str, Tensor]()
-    place.mkdir(parents=True, exist_ok=True)
-    plain = _without_tensors(state, "", tensors)
+    place = Path(folder)
+    plain, tensors = split_state(state)
     data = save({name: value.contiguous() for name, value in tensors.items()})
     name = f"tensors-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
     try:
@@ -47,9 +46,20 @@ def load_state(folder: str | Path) -> State:
     try:
         saved = json.loads((place / "state.json").read_text(encoding="utf-8"))
         tensors = load_file(place / saved["tensors"])
-        return {key: _with_tensors(value, f"/{_safe(key)}", tensors) for key, value in saved["state"].items()}
+        return join_state(saved["state"], tensors)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as problem:
         raise StateError(f"there is no whole state here (folder={str(folder)!r}): {problem}. Give a folder that save_state wrote.") from problem
+
+
+def split_state(state: Mapping[str, object]) -> tuple[object, dict[str, Tensor]]:
+    """A nested state as JSON and its tensors by their place in it. Raises StateError for a key that is no text."""
+    tensors: dict[str, Tensor] = {}
+    return _without_tensors(state, "", tensors), tensors
+
+
+def join_state(plain: Mapping[str, object], tensors: Mapping[str, Tensor]) -> State:
+    """The state that `split_state` took apart."""
+    return {key: _with_tensors(value, f"/{_safe(key)}", tensors) for key, value in plain.items()}
 
 
 def on_device(value: State, device: torch.device) -> State:

@@ -103,8 +103,10 @@ def _against(seen: Evidence, rules: Rules) -> Iterator[str]:
     if rules.least_gain is not None:
         yield from _too_little(seen.new, rules.least_gain, chance)
     if rules.most_loss is not None:
-        for name, pair in {**seen.old, **seen.new}.items():
-            yield from _lost(f"{'new ' if name in seen.new else ''}task {name!r}", pair, rules.most_loss, chance)
+        for name, pair in seen.old.items():
+            yield from _lost(f"task {name!r}", pair, rules.most_loss, chance)
+        for name, pair in seen.new.items():
+            yield from _lost(f"new task {name!r}", pair, rules.most_loss, chance)
         if len(seen.old) > 1:
             yield from _lost("all earlier tasks together", _together(seen.old), rules.most_loss, chance)
     if rules.most_skill_loss is not None:
@@ -153,7 +155,8 @@ def _for(seen: Evidence, rules: Rules) -> Iterator[str]:
         worst = min(seen.old, key=lambda name: seen.old[name].change)
         rows = sum(len(pair.before) for pair in seen.old.values())
         change = 100 * seen.old[worst].change
-        yield f"No earlier task lost more than allowed: of {rows} rows in {len(seen.old)} {'task' if len(seen.old) == 1 else 'tasks'} the worst, {worst!r}, changed by {change:+.1f} points."
+        tasks = "one task" if len(seen.old) == 1 else f"{len(seen.old)} tasks"
+        yield f"No earlier task lost more than allowed: of {rows} rows in {tasks} the worst, {worst!r}, changed by {change:+.1f} points."
     else:
         yield "No earlier task was tested, so nothing shows what was lost."
 

@@ -8,6 +8,7 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -29,8 +30,8 @@ class Objects:
     file that is missing, cut off, edited, or no safetensors, with its path.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, forgotten: Path) -> None:
+        self.folder, self.forgotten = folder, forgotten
 
     def put_json(self, value: object) -> str:
         """Store it; its name. Equal values are one file."""
@@ -44,7 +45,9 @@ class Objects:
             write_whole(self.json_path(name), gzip.compress(data, 6, mtime=0))
         return name
 
-    def get_json(self, name: str) -> object:
+    def get_json(self, name: str) -> Any:
+        """What was stored under this name, or what took its place when something was taken back."""
+        name = self.replaced().get(name, name)
         path = self.json_path(name)
         try:
             data = gzip.decompress(path.read_bytes())
@@ -53,6 +56,23 @@ class Objects:
         if hashlib.sha256(data).hexdigest()[:DIGITS] != name:
             raise StateError(f"a file of the home was changed (file={str(path)!r}): its content is not what its name says. Restore it from a copy of the home.")
         return json.loads(data.decode("utf-8", "surrogatepass"))
+
+    def replaced(self) -> dict[str, str]:
+        """By the name of a JSON object from which something was taken back: the name of what is left."""
+        return dict(self._forgotten()["replaced"])
+
+    def withdrawn(self) -> dict[str, str]:
+        """By a version's id why it was withdrawn: its weights, learner and answers are gone."""
+        return dict(self._forgotten()["withdrawn"])
+
+    def _forgotten(self) -> dict[str, Any]:
+        try:
+            found = json.loads(self.forgotten.read_text(encoding="utf-8"))
+            return {"replaced": dict(found["replaced"]), "withdrawn": dict(found["withdrawn"])}
+        except FileNotFoundError:
+            return {"replaced": {}, "withdrawn": {}}
+        except (OSError, ValueError, KeyError, TypeError) as problem:
+            raise StateError(f"what was taken back cannot be read (file={str(self.forgotten)!r}): {problem}. Restore it from a copy of the home.") from problem
 
     def put_tensors(self, tensors: Mapping[str, Tensor], known: Mapping[str, str]) -> dict[str, dict[str, str]]:
         """Store those that are not stored yet in one new pack; the addresses of all. known: by a tensor's hash, the pack that holds it."""
@@ -91,7 +111,7 @@ class Objects:
                     yield key, file.get_tensor(key)
         except (OSError, SafetensorError) as problem:
             raise StateError(
-                f"a weight file of the home cannot be read (file={str(path)!r}): {problem}. It must be whole and safetensors. Restore it from a copy of the home."
+                f"a weight file of the home cannot be read (file={str(path)!r}): {problem}. It is no whole safetensors. Restore it from a copy of the home."
             ) from problem
 
     def json_path(self, name: str) -> Path:
@@ -109,7 +129,7 @@ def tensor_hash(value: Tensor) -> str:
     """A hash of a tensor's type, shape and bytes."""
     plain = value.detach().cpu().contiguous()
     found = hashlib.sha256(f"{plain.dtype}{tuple(plain.shape)}".encode())
-    found.update(plain.reshape(-1).view(torch.uint8).numpy())
+    found.update(plain.reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]  # an array is a buffer
     return found.hexdigest()[:DIGITS]
 
 

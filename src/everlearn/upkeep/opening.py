@@ -1,0 +1,153 @@
+"""A version as a living model: its weights in a loaded base, its learner beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from everlearn.config import Recipe, parse_methods
+from everlearn.errors import SettingError
+from everlearn.learn.base import Learner
+from everlearn.learn.settings import Settings
+from everlearn.models.adapters import Lora
+from everlearn.models.language import LanguageModel
+from everlearn.models.load import load_model
+from everlearn.models.state import join_state, split_state
+from everlearn.models.weights import TrainedModel
+from everlearn.types import Example, superseded
+from everlearn.versions.bases import base_path
+from everlearn.versions.home import Home
+from everlearn.versions.record import Kept, Version
+from everlearn.versions.settings import HomeSettings, ModelTable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """A version in memory. model: whose weights learn.   served: what answers, the model or a wrapper.   learner: as it was after the version."""
+
+    model: TrainedModel
+    served: LanguageModel
+    learner: Learner
+
+
+def open_version(home: Home, version: str | int | Version = "head", device: str | None = None) -> Opened:
+    """The version as it was served, bit for bit, ready to answer and to go on learning.
+
+    Raises SettingError for no such version, StateError for one that was withdrawn or whose files are broken.
+    """
+    found = version if isinstance(version, Version) else home.version(version)
+    home.usable(found)
+    settings = HomeSettings.of(dict(found.settings), f"the settings of version {found.number}")
+    opened = started(home, found.base, settings, recipe_of(found.recipe), device)
+    weights = home.objects.get_tensors(found.kept.weights)
+    if weights:
+        opened.model.load(weights)
+    opened.learner.load(join_state(home.objects.get_json(found.kept.learner), home.objects.get_tensors(found.kept.learner_tensors)))
+    return opened
+
+
+def started(home: Home, base: str, settings: HomeSettings, recipe: Recipe, device: str | None = None) -> Opened:
+    """The base as a version begins with it: adapters put in, methods prepared, nothing learned."""
+    table, place = settings.model, base_path(home.bases, base)
+    model = load_model(place, lora_of(table), table.dtype, device or table.device or None)
+    learner = recipe.learner(loop_settings(settings), settings.learn.seed)
+    return Opened(model, learner.prepare(model), learner)
+
+
+def opened_to_learn(home: Home, parent: Version, settings: HomeSettings, attempt: int) -> Opened:
+    """The parent's weights under a learner of today's settings, at the rate and rehearsal of this attempt.
+
+    The learner takes up the parent's state where the methods are the same; else it begins anew and is shown the rows the home kept.
+    """
+    home.usable(parent)
+    if dict(parent.settings)["model"] != settings.to_json()["model"]:
+        raise SettingError(
+            f"[model] is not what this home's versions were loaded with (now {settings.to_json()['model']!r}, version {parent.number}:"
+            f" {parent.settings['model']!r}). Put it back; to change it make a new home, or `everlearn rebase`."
+        )
+    recipe, learning = tried_again(recipe_of(settings.learn.recipe), settings, attempt)
+    opened = started(home, parent.base, learning, recipe)
+    if weights := home.objects.get_tensors(parent.kept.weights):
+        if opened.model.trained().keys() != weights.keys():
+            raise SettingError(
+                f"the recipe trains other weights than version {parent.number} has (recipe={recipe.label!r}, before {parent.recipe!r})."
+                " Put the recipe back, or teach the kept data anew with `everlearn rebase`."
+            )
+        opened.model.load(weights)
+    if _methods(parent.recipe) == _methods(recipe.label):
+        opened.learner.load(join_state(home.objects.get_json(parent.kept.learner), home.objects.get_tensors(parent.kept.learner_tensors)))
+    elif past := [row for version in reversed(home.lineage(parent)) for row in rows_of(home, version)]:
+        opened.learner.remember(opened.model, superseded(past, past))
+    return opened
+
+
+def rows_of(home: Home, version: Version) -> list[Example]:
+    """The rows a version learned from, as far as the home kept them."""
+    if version.arrived is None or not version.arrived.rows:
+        return []
+    return [Example.from_json(row) for row in home.objects.get_json(version.arrived.rows)]
+
+
+def kept_of(home: Home, model: TrainedModel, learner: Learner, tests: str, answers: str, known: Mapping[str, str], weights: bool = True) -> Kept:
+    """Store what is of this model and learner; where it lies. known: by a tensor's hash its pack.   weights: False for a start, which is its base."""
+    plain, tensors = split_state(learner.state())
+    every: dict[str, Tensor] = {f"weights{name}": value for name, value in model.state().items()} if weights else {}
+    addresses = home.objects.put_tensors({**every, **{f"learner{name}": value for name, value in tensors.items()}}, known)
+    return Kept(_part(addresses, "weights"), home.objects.put_json(plain), _part(addresses, "learner"), tests, answers)
+
+
+def known_tensors(home: Home) -> dict[str, str]:
+    """By the hash of every tensor that a version of the home holds: its pack."""
+    gone = home.objects.withdrawn()
+    held = [part for v in home.versions() if v.id not in gone for part in (v.kept.weights, v.kept.learner_tensors)]
+    return {key: pack for part in held for pack, names in part.items() for key in names.values() if home.objects.pack_path(pack).exists()}
+
+
+def recipe_of(text: str) -> Recipe:
+    """The one run that the text names. Raises SettingError for several, and for the bounds that learn nothing or everything at once."""
+    recipes = parse_methods(text)
+    if len(recipes) != 1:
+        raise SettingError(f"a home learns by one recipe, got {len(recipes)} (recipe={text!r}). Join methods by +, without commas.")
+    if {part.name for part in recipes[0].parts} & {"joint", "frozen"}:
+        raise SettingError(f"joint and frozen are bounds to compare with, not ways to learn on (recipe={text!r}). Name methods, such as 'keep_current'.")
+    return recipes[0]
+
+
+def loop_settings(settings: HomeSettings) -> Settings:
+    """The loop's part of the settings."""
+    given: dict[str, Any] = settings.learn.model_dump()
+    return Settings(**{name: value for name, value in given.items() if name not in ("recipe", "seed", "save_every")})
+
+
+def lora_of(table: ModelTable) -> Any:
+    """As `load_model` takes it."""
+    return Lora(table.lora) if isinstance(table.lora, int) else "auto" if table.lora == "auto" else None
+
+
+def tried_again(recipe: Recipe, settings: HomeSettings, attempt: int) -> tuple[Recipe, HomeSettings]:
+    """The recipe and settings of an attempt: at each retry a lower rate and more rehearsal."""
+    if not attempt:
+        return recipe, settings
+    slower, more = settings.retry.rate**attempt, settings.retry.replay**attempt
+    parts = []
+    for part in recipe.parts:
+        given = dict(part.given)
+        if part.name in ("replay", "mir", "generative_replay", "on_policy_replay") and "share" in given:
+            given["share"] = min(10.0, float(given["share"]) * more)
+        if part.name == "settings" and "rate" in given:
+            given["rate"] = float(given["rate"]) * slower
+        parts.append(replace(part, given=given))
+    learn = settings.learn.model_copy(update={"rate": settings.learn.rate * slower})
+    return Recipe(recipe.label, tuple(parts)), settings.model_copy(update={"learn": learn})
+
+
+def _methods(text: str) -> list[tuple[str, dict[str, Any]]]:
+    return [(part.name, dict(part.given)) for part in recipe_of(text).parts if part.name != "settings"]
+
+
+def _part(addresses: Mapping[str, Mapping[str, str]], start: str) -> dict[str, dict[str, str]]:
+    found = {pack: {name.removeprefix(start): key for name, key in names.items() if name.startswith(start)} for pack, names in addresses.items()}
+    return {pack: names for pack, names in found.items() if names}
