@@ -11,14 +11,18 @@ from everlearn.cli.check import check
 from everlearn.cli.compare import compare
 from everlearn.cli.demo import demo
 from everlearn.cli.evaluate import evaluate
+from everlearn.cli.history import history, show
 from everlearn.cli.import_ import import_
+from everlearn.cli.init import init
 from everlearn.cli.methods import methods
 from everlearn.cli.report import report
+from everlearn.cli.rollback import promote, rollback
+from everlearn.cli.update import update
 from everlearn.errors import EverlearnError
 from everlearn.version import VERSION
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-for verb in (demo, compare, evaluate, methods, check, report):
+for verb in (demo, compare, evaluate, methods, check, report, init, update, history, show, rollback, promote):
     app.command()(verb)
 app.command("import")(import_)
 

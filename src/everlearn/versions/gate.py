@@ -10,6 +10,8 @@ from statistics import fmean
 from everlearn.errors import SettingError
 from everlearn.evaluate.paired import more_likely
 
+ROUNDING = 1e-9  # by which means of equal shares may differ
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -85,7 +87,8 @@ def decide(seen: Evidence, rules: Rules) -> Decision:
     """Accept an update that gained enough on the new and lost nowhere more than allowed; noise neither passes nor blocks.
 
     A gain counts if it reaches `least_gain` and a paired test is `sure` that it is none of chance. A loss blocks if it exceeds `most_loss` and the
-    test is as sure of it. What is too small a test to be sure of anything neither blocks as a loss nor passes as a gain.
+    test is as sure of it, the more tasks there are the harder (Bonferroni: of twenty tasks one would seem to lose by chance); losses too thinly spread
+    for that show in all earlier rows together. A test too small to be sure of anything neither blocks as a loss nor passes as a gain.
 
     >>> decide(Evidence(new={"news": Paired([0.0] * 20, [1.0] * 20)}, old={"base": Paired([1.0] * 20, [1.0] * 20)}), Rules()).accepted
     True
@@ -104,14 +107,14 @@ def _against(seen: Evidence, rules: Rules) -> Iterator[str]:
         yield from _too_little(seen.new, rules.least_gain, chance)
     if rules.most_loss is not None:
         for name, pair in seen.old.items():
-            yield from _lost(f"task {name!r}", pair, rules.most_loss, chance)
+            yield from _lost(f"task {name!r}", pair, rules.most_loss, chance / len(seen.old))
         for name, pair in seen.new.items():
-            yield from _lost(f"new task {name!r}", pair, rules.most_loss, chance)
+            yield from _lost(f"new task {name!r}", pair, rules.most_loss, chance / len(seen.new))
         if len(seen.old) > 1:
             yield from _lost("all earlier tasks together", _together(seen.old), rules.most_loss, chance)
     if rules.most_skill_loss is not None:
         for name, pair in seen.probes.items():
-            yield from _lost(f"the probe {name!r}", pair, rules.most_skill_loss, chance)
+            yield from _lost(f"the probe {name!r}", pair, rules.most_skill_loss, chance / len(seen.probes))
     yield from _limits(seen, rules)
 
 
@@ -131,7 +134,7 @@ def _too_little(new: Mapping[str, Paired], least: float, chance: float) -> Itera
         return
     pair = _together(new)
     told = f"the {len(pair.before)} new test rows went from {100 * fmean(pair.before):.1f} % to {100 * fmean(pair.after):.1f} %"
-    if not pair.change >= least or not pair.change:
+    if not pair.change >= least - ROUNDING or not pair.change:
         yield f"{'Nothing' if pair.change <= 0 else 'Too little'} was learned: {told}, and a gain of {100 * least:.1f} points is asked for."
     elif (p := more_likely(pair.differences)) > chance:
         yield f"What was learned may be chance: {told} (p = {p:.3f}, and at most {chance:.3g} counts as sure)."
@@ -141,7 +144,7 @@ def _lost(what: str, pair: Paired, most: float, chance: float) -> Iterator[str]:
     lost = -pair.change
     if not isfinite(lost):
         yield f"{_first(what)} has scores that are no numbers."
-    elif lost > most and (p := more_likely([-difference for difference in pair.differences])) <= chance:
+    elif lost > most + ROUNDING and (p := more_likely([-difference for difference in pair.differences])) <= chance:
         told = f"from {100 * fmean(pair.before):.1f} % to {100 * fmean(pair.after):.1f} % on {len(pair.before)} rows (p = {p:.3g})"
         yield f"{_first(what)} lost {100 * lost:.1f} points, {told}, and {100 * most:.1f} are allowed."
 
@@ -152,13 +155,20 @@ def _for(seen: Evidence, rules: Rules) -> Iterator[str]:
         told = f"the {len(pair.before)} new test rows went from {100 * fmean(pair.before):.1f} % to {100 * fmean(pair.after):.1f} %"
         yield f"Enough was learned: {told}." if rules.least_gain is not None else f"{_first(told)}."
     if seen.old:
-        worst = min(seen.old, key=lambda name: seen.old[name].change)
-        rows = sum(len(pair.before) for pair in seen.old.values())
-        change = 100 * seen.old[worst].change
-        tasks = "one task" if len(seen.old) == 1 else f"{len(seen.old)} tasks"
-        yield f"No earlier task lost more than allowed: of {rows} rows in {tasks} the worst, {worst!r}, changed by {change:+.1f} points."
+        yield _kept(seen.old)
     else:
         yield "No earlier task was tested, so nothing shows what was lost."
+
+
+def _kept(old: Mapping[str, Paired]) -> str:
+    """What became of the earlier tasks, and of the one that changed for the worst."""
+    every, worst = _together(old), min(old, key=lambda name: old[name].change)
+    rows, change = len(old[worst].before), 100 * old[worst].change
+    told = f"the {len(every.before)} earlier test rows went from {100 * fmean(every.before):.1f} % to {100 * fmean(every.after):.1f} %"
+    if len(old) == 1 or change >= 0:
+        return f"No loss beyond what is allowed and surely more than chance: {told}."
+    p = more_likely([-difference for difference in old[worst].differences])
+    return f"No loss beyond what is allowed and surely more than chance: {told}; {worst!r} changed most, by {change:+.1f} points of {rows} rows (p = {p:.2g})."
 
 
 def _together(tasks: Mapping[str, Paired]) -> Paired:

@@ -114,6 +114,34 @@ class Home:
         write_whole(self.folder / "head.json", (json.dumps({"version": version.id, "moves": moves}, ensure_ascii=False, indent=1) + "\n").encode())
         self.log("serve", version=version.id, number=version.number, why=why)
 
+    def promote(self, name: str | int) -> Version:
+        """Put a version into service by hand, whatever the gate said of it. Raises SettingError for no such version, StateError for a withdrawn one."""
+        version = self.version(name)
+        with self.writing():
+            if version.id != self.head.id:
+                self.serve(version, "accepted" if version.accepted else "by hand, against the gate")
+        return version
+
+    def rollback(self, name: str | int | None = None) -> Version:
+        """Put an earlier version back into service, by default the one before; what is served is bit for bit what was.
+
+        Without a name again and again it goes back step by step. Raises SettingError where there is nothing to go back to.
+        """
+        with self.writing():
+            version = self._before() if name is None else self.version(name)
+            if version.id != self.head.id:
+                self.serve(version, "rollback")
+        return version
+
+    def _before(self) -> Version:
+        """What was in service before the head came: of the lineage, or of the moves where a rebase began a new one."""
+        head, gone = self.head, self.objects.withdrawn()
+        came = next(at for at, move in enumerate(self.moves) if move["version"] == head.id)
+        earlier = [move["version"] for move in self.moves[:came] if move["version"] not in gone and move["version"] != head.id]
+        if not earlier:
+            raise SettingError(f"there is no version before this one to go back to (version={head.id!r}). `everlearn history` shows them all.")
+        return self.version(earlier[-1])
+
     def usable(self, version: Version) -> None:
         """Raise StateError for a version whose weights are gone, or were never kept."""
         if not version.kept.learner:
