@@ -16,6 +16,7 @@ NAMED = "A version: its number (3 or v3), the beginning of its id, or 'head'."
 
 def history(
     home: Annotated[Path, typer.Argument(help="The home.")],
+    page: Annotated[Path | None, typer.Option(help="Write a page that opens offline, such as home.html.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """List a home's versions: what each learned, whether it was accepted, and which is in service."""
@@ -29,9 +30,14 @@ def history(
 
     place = Home(home)
     versions, head, withdrawn = place.versions(), place.head.id, place.objects.withdrawn()
+    rows = [{**v.to_json(), "state": _state(place, v, head, withdrawn)} for v in versions]
+    told = {"head": head, "moves": place.moves, "versions": rows}
+    if page is not None:
+        from everlearn.report.home import write_home_page
+
+        write_home_page(page, told, name=home.resolve().name)
     if as_json:
-        rows = [{**v.to_json(), "state": _state(place, v, head, withdrawn)} for v in versions]
-        typer.echo(json.dumps({"head": head, "moves": place.moves, "versions": rows}, ensure_ascii=False, indent=1))
+        typer.echo(json.dumps(told, ensure_ascii=False, indent=1))
         return
     shown = Table(caption=f"{place.folder} · {sum(of.after is not None for v in versions[-1:] for of in v.tasks.values())} tasks tested last")
     for name, side in (("version", "right"), ("id", "left"), ("from", "right"), ("data", "left"), ("rows", "right"), ("new %", "right"), ("old %", "right")):
@@ -43,6 +49,8 @@ def history(
         came = ("", "") if v.arrived is None else (v.arrived.name, str(v.arrived.count))
         shown.add_row(f"v{v.number}", v.id[:8], parent, escape(came[0]), came[1], _mean(v, True), _mean(v, False), _state(place, v, head, withdrawn))
     console().print(shown)
+    if page is not None:
+        typer.echo(f"Written to {page}.")
 
 
 def show(

@@ -47,10 +47,10 @@ def write_report(folders: str | Path | Sequence[str | Path], out: str | Path | N
 
 def render(sections: Sequence[Section]) -> str:
     """The page as text."""
-    environment, plotly = _environment(), _plotly()
+    templates, plotly = environment(), _plotly()
     views = [SectionView(section, f"s{number}") for number, section in enumerate(sections, 1)]
     figures: dict[str, JsonValue] = {name: {"data": figure.data, "layout": figure.layout} for view in views for name, figure in view.figures()}
-    return environment.get_template("page.html").render(
+    return templates.get_template("page.html").render(
         views=views,
         overview=tables.overview(sections) if len(sections) > 1 else [],
         ranked=bool(ranks(sections)),
@@ -234,14 +234,15 @@ def _part(name: str) -> str:
     return resources.files("everlearn.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates of this folder; everything they show is escaped. Raises MissingExtra without jinja2."""
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError as problem:
         raise missing("jinja2") from problem
-    environment = Environment(loader=PackageLoader("everlearn.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["breakable"] = breakable
-    return environment
+    found = Environment(loader=PackageLoader("everlearn.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found.filters["breakable"] = breakable
+    return found
 
 
 def breakable(text: str) -> Markup:
