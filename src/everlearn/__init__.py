@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from everlearn.comparison import compare as compare
     from everlearn.data_check.check import ForModel as ForModel
     from everlearn.data_check.check import check_data as check_data
+    from everlearn.errors import Busy as Busy
     from everlearn.errors import DataError as DataError
     from everlearn.errors import Diverged as Diverged
     from everlearn.errors import EverlearnError as EverlearnError
@@ -108,6 +109,22 @@ if TYPE_CHECKING:
     from everlearn.types import Out as Out
     from everlearn.types import Row as Row
     from everlearn.types import Stream as Stream
+    from everlearn.upkeep.arriving import TestSet as TestSet
+    from everlearn.upkeep.beginning import create_home as create_home
+    from everlearn.upkeep.differing import diff as diff
+    from everlearn.upkeep.exporting import export as export
+    from everlearn.upkeep.opening import Opened as Opened
+    from everlearn.upkeep.opening import open_version as open_version
+    from everlearn.upkeep.update import update as update
+    from everlearn.versions.difference import VersionDifference as VersionDifference
+    from everlearn.versions.gate import Decision as Decision
+    from everlearn.versions.gate import Evidence as Evidence
+    from everlearn.versions.gate import Paired as Paired
+    from everlearn.versions.gate import Rules as Rules
+    from everlearn.versions.gate import decide as decide
+    from everlearn.versions.home import Home as Home
+    from everlearn.versions.record import Version as Version
+    from everlearn.versions.settings import HomeSettings as HomeSettings
 
 # Where each public name lives; loaded when first used, so that `everlearn --help` does not wait for PyTorch.
 _HOMES = {
@@ -118,14 +135,17 @@ _HOMES = {
     "Autoregressive": "methods.schedules",
     "Average": "methods.average",
     "Batch": "types",
+    "Busy": "errors",
     "CausalModel": "models.language",
     "DER": "methods.der",
     "DataError": "errors",
+    "Decision": "versions.gate",
     "Distill": "methods.distill",
     "Diverged": "errors",
     "Divergence": "evaluate.divergence",
     "EWC": "methods.ewc",
     "EverlearnError": "errors",
+    "Evidence": "versions.gate",
     "Example": "types",
     "Expand": "methods.expand",
     "Experience": "types",
@@ -136,6 +156,8 @@ _HOMES = {
     "GenerativeReplay": "methods.generative_replay",
     "Given": "importing.shape",
     "Gradient": "learn.gradient",
+    "Home": "versions.home",
+    "HomeSettings": "versions.settings",
     "Imported": "importing.found",
     "InfLoRA": "methods.inf_lora",
     "KLBudget": "methods.kl_budget",
@@ -160,8 +182,10 @@ _HOMES = {
     "OLoRA": "methods.o_lora",
     "Objective": "learn.objectives.base",
     "OnPolicyReplay": "methods.on_policy_replay",
+    "Opened": "upkeep.opening",
     "Out": "types",
     "PackNet": "methods.packnet",
+    "Paired": "versions.gate",
     "Preference": "learn.objectives.preference",
     "RSqrt": "methods.schedules",
     "Recover": "learn.recover",
@@ -172,6 +196,7 @@ _HOMES = {
     "Rewarm": "methods.schedules",
     "RoutedAdapters": "learn.routed_adapters",
     "Row": "types",
+    "Rules": "versions.gate",
     "Run": "results",
     "SI": "methods.si",
     "SLAO": "methods.slao",
@@ -186,12 +211,19 @@ _HOMES = {
     "Subspace": "methods.subspace",
     "Supervised": "learn.objectives.base",
     "Task": "evaluate.tasks",
+    "TestSet": "upkeep.arriving",
     "TrainedModel": "models.weights",
+    "Version": "versions.record",
+    "VersionDifference": "versions.difference",
     "WSD": "methods.schedules",
     "almanac_stream": "streams.almanac",
     "check_data": "data_check.check",
     "compare": "comparison",
+    "create_home": "upkeep.beginning",
+    "decide": "versions.gate",
+    "diff": "upkeep.differing",
     "evaluate_model": "evaluation",
+    "export": "upkeep.exporting",
     "fit": "learn.fit",
     "harness": "evaluate.harness",
     "import_matrix": "importing.matrices",
@@ -200,11 +232,13 @@ _HOMES = {
     "load_benchmark": "streams.benchmarks",
     "load_model": "models.load",
     "load_stream": "streams.folder",
+    "open_version": "upkeep.opening",
     "probe": "evaluate.probes",
     "read_examples": "streams.files",
     "read_hub": "streams.hub",
     "register": "methods",
     "save_stream": "streams.folder",
+    "update": "upkeep.update",
     "write_report": "report.page",
 }
 __all__ = sorted((*_HOMES, "__version__"))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
+from everlearn.disk import writable
 from everlearn.errors import Diverged
 from everlearn.evaluate.divergence import Anchor
 from everlearn.upkeep.arriving import Arrival, Data, TestSet, arrival, load_tests, merged, still_true, store_tests, with_old_answers
@@ -21,6 +22,7 @@ from everlearn.version import VERSION
 from everlearn.versions.gate import Decision, Evidence, decide
 from everlearn.versions.home import Home, now
 from everlearn.versions.record import Arrived, Kept, Version
+from everlearn.versions.settings import RetryTable
 
 
 def update(
@@ -44,10 +46,32 @@ def update(
     """
     place = home if isinstance(home, Home) else Home(home)
     with place.writing():
-        job = Job(place, arrival(data, test, place.settings.test, name, most_bad), inbox, progress or _silent)
-        for attempt in job.attempts():
-            job.attempt(attempt)
-        return job.finish()
+        return cycle(place, arrival(data, test, place.settings.test, name, most_bad), inbox, progress)
+
+
+def cycle(home: Home, arrived: Arrival, inbox: int | None = None, progress: Progress | None = None) -> Version:
+    """As `update`, for who holds the home's lock already."""
+    job = Job(home, arrived, inbox, progress or _silent)
+    if (known := job.decided_elsewhere()) is not None:
+        return known
+    for attempt in job.attempts():
+        job.attempt(attempt)
+    return job.finish()
+
+
+def decided(home: Home, inbox: int) -> Version | None:
+    """What became of this number of the inbox: the version that was put into service, or the last refused one; None where it is still to be learned.
+
+    It holds whatever happened since: other updates, a rollback, other settings.
+    """
+    mine = [v for v in home.versions() if v.arrived is not None and v.arrived.inbox == inbox]
+    served = {move["version"] for move in home.moves}
+    for version in reversed(mine):
+        if version.id in served:
+            return version
+    together = [v for v in mine if v.parent == mine[-1].parent]
+    over = bool(mine) and not mine[-1].accepted and _over(together, RetryTable.model_validate(mine[-1].settings["retry"]))
+    return mine[-1] if over else None
 
 
 class Job:
@@ -63,12 +87,15 @@ class Job:
         self.asked = Asked(still_true(old, arrived), self.arrived.tests)
         self._before: tuple[Seen, Anchor | None] | None = None
 
+    def decided_elsewhere(self) -> Version | None:
+        """What became of it already, where that cannot be seen from the head: the head has moved on since, or the settings have changed."""
+        return None if self.inbox is None or self._mine() else decided(self.home, self.inbox)
+
     def attempts(self) -> Iterator[int]:
         """The number of each attempt, while there is one to make."""
         while True:
-            mine, retry = self._mine(), self.settings.retry
-            spent = sum(seconds for version in mine for seconds in version.cost.values()) / 60
-            if mine and (mine[-1].accepted or len(mine) > retry.attempts or spent >= retry.minutes):
+            mine = self._mine()
+            if mine and (mine[-1].accepted or _over(mine, self.settings.retry)):
                 return
             yield len(mine)
 
@@ -91,7 +118,7 @@ class Job:
         decision = decide(found, self.settings.gate.rules())
         version = self._version(number, opened, found, after, decision)
         cost = {"load": loaded, "learn": lesson.seconds or testing - lesson_began, "test": tested - testing, "commit": perf_counter() - tested}
-        self.home.commit(replace(version, created=now(), cost=cost, report=sentences(version, self.arrived.told)))
+        self.home.commit(replace(version, created=now(), cost=cost, report=sentences(version, (*self._outdated(), *self.arrived.told))))
         self.home.log("commit", version=version.id, number=version.number, accepted=version.accepted, reasons=version.reasons, seconds=cost)
 
     def finish(self) -> Version:
@@ -113,6 +140,14 @@ class Job:
         same = version.arrived is not None and (version.arrived.hash, version.arrived.inbox) == (self.hash, self.inbox)
         return same and version.recipe == self.recipe.label and dict(version.settings) == self.settings.to_json() and version.kind == "update"
 
+    def _outdated(self) -> tuple[str, ...]:
+        """What no longer counts among the earlier tests, since a wrong update could hide its losses so."""
+        had = load_tests(self.home, self.parent.kept.tests)
+        gone = {task: len(had[task].rows) - len(self.asked.old[task].rows if task in self.asked.old else ()) for task in had}
+        again = {task: len({e.id for e in had[task].rows} & {e.id for e in of.rows}) for task, of in self.asked.new.items() if task in had}
+        told = [f"{count} of {task}" for task, all_gone in gone.items() if (count := all_gone - again.get(task, 0)) > 0]
+        return (f"No longer tested, as this update answers the same questions otherwise: {', '.join(told)}.",) if told else ()
+
     def _key(self) -> str:
         """Of the folder with unfinished work: it is gone on from by this very update alone."""
         parts = [self.parent.id, self.hash, self.inbox, self.settings.to_json(), VERSION]
@@ -121,7 +156,8 @@ class Job:
     def _asked_before(self, parent: Opened) -> tuple[Seen, Anchor | None]:
         """What the parent answers, and thinks of the anchor text; asked once for all attempts."""
         self.report("testing what was there", 0.0)
-        self.home.work.mkdir(exist_ok=True)
+        with writable(self.home.work):
+            self.home.work.mkdir(exist_ok=True)
         anchor = anchor_of(parent.served, self.settings, self.home)
         return see(parent.served, self.asked, self.settings, None, answers_of(self.home, self.parent)), anchor
 
@@ -147,6 +183,12 @@ class Job:
         return Version(
             last + 1, self.parent.id, self.parent.base, "update", VERSION, self.recipe.label, *about, accepted=decision.accepted, reasons=decision.reasons
         )
+
+
+def _over(mine: Sequence[Version], retry: RetryTable) -> bool:
+    """After these refused attempts no other one is made."""
+    spent = sum(seconds for version in mine for seconds in version.cost.values()) / 60
+    return len(mine) > retry.attempts or spent >= retry.minutes
 
 
 def _silent(text: str, share: float) -> None:
