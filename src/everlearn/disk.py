@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from everlearn.errors import StateError
@@ -27,16 +27,26 @@ def write_whole(path: Path, data: bytes | Iterable[bytes]) -> None:
 def put_whole(path: Path, fill: Callable[[Path], None]) -> None:
     """As `write_whole`, for what writes a file by itself: `fill` is given the path beside, which is flushed and renamed."""
     aside = path.with_name(f".{path.name}.writing")
+    with writable(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fill(aside)
+            with aside.open("rb") as file:
+                os.fsync(file.fileno())
+            aside.replace(path)
+        except OSError:
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
+            raise
+    flush_folder(path.parent)
+
+
+@contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Say in plain words what keeps a file or folder from being written: a full disk, missing rights."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fill(aside)
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
-        aside.replace(path)
-        flush_folder(path.parent)
+        yield
     except OSError as problem:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
         raise StateError(
             f"a file could not be written (file={str(path)!r}): {problem.strerror or problem}. Make room or give access; what was there is whole."
         ) from problem

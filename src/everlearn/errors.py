@@ -6,6 +6,7 @@ EverlearnError
 ├── ModelError (ValueError)         a model or tokenizer that cannot do what is asked
 │   └── Diverged                    learning broke the model
 ├── StateError (ValueError)         saved state that does not belong here
+│   └── Busy                        another process is writing there
 └── MissingExtra (ImportError)      a library that is installed as an extra
 """
 
@@ -37,6 +38,10 @@ class Diverged(ModelError):
 
 class StateError(EverlearnError, ValueError):
     """Saved state that does not belong to this run or method."""
+
+
+class Busy(StateError):
+    """Another process is writing there; it will be over."""
 
 
 class MissingExtra(EverlearnError, ImportError):

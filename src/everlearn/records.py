@@ -6,12 +6,12 @@ import gzip
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from everlearn.disk import write_whole
-from everlearn.errors import StateError
+from everlearn.errors import Busy, StateError
 
 try:
     import fcntl
@@ -67,23 +67,33 @@ def answers_path(run: Path) -> Path:
 
 @contextmanager
 def one_writer(folder: Path | None, told: str = "another comparison is writing here (out={!r}). Wait for it, or name another folder.") -> Iterator[None]:
-    """Only one process at a time writes to this folder; StateError in the second, `told` with the folder. The lock dies with its process."""
+    """Only one process at a time writes to this folder; Busy in the second, `told` with the folder. The lock dies with its process.
+
+    Raises StateError for a folder that cannot be written.
+    """
     if folder is None or fcntl is None:
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".lock"
-    with path.open("w") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = path.open("w")
+    except OSError as problem:
+        raise StateError(f"this folder cannot be written (folder={str(folder)!r}): {problem.strerror}. Make room or give access.") from problem
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 raise BlockingIOError("its holder took it away meanwhile")
+        except BlockingIOError as problem:
+            raise Busy(told.format(str(folder))) from problem
         except OSError as problem:
-            raise StateError(told.format(str(folder))) from problem
+            raise StateError(f"this folder's file system has no locks (folder={str(folder)!r}): {problem.strerror}. Put it on one that has.") from problem
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # a lock file that stays does no harm
+                path.unlink(missing_ok=True)
 
 
 def write_lines(path: Path, lines: Iterable[Mapping[str, object]]) -> None:

@@ -31,14 +31,14 @@ def test_tensors_and_json_come_back_bit_for_bit(tmp_path: Path) -> None:
 
 def test_a_crash_between_two_files_leaves_the_state_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_state({"step": 1, "w": torch.ones(2)}, tmp_path)
-    write = state._write
+    write = state.write_whole
 
     def crash(path: Path, data: bytes) -> None:
         if path.name == "state.json":
             raise KeyboardInterrupt
         write(path, data)
 
-    monkeypatch.setattr(state, "_write", crash)
+    monkeypatch.setattr(state, "write_whole", crash)
     with pytest.raises(KeyboardInterrupt):
         save_state({"step": 2, "w": torch.zeros(2)}, tmp_path)
     assert load_state(tmp_path)["step"] == 1

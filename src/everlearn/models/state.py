@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from everlearn.disk import write_whole
+from everlearn.disk import writable, write_whole
 from everlearn.errors import StateError
 
 State = dict[str, object]
@@ -37,7 +37,8 @@ def save_state(state: Mapping[str, object], folder: str | Path) -> None:
     write_whole(place / "state.json", text.encode("utf-8", "surrogatepass"))
     for other in place.glob("tensors-*.safetensors"):
         if other.name != name:
-            other.unlink()
+            with writable(other):
+                other.unlink()
 
 
 def load_state(folder: str | Path) -> State:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from everlearn.disk import write_whole
+from everlearn.disk import writable, write_whole
 from everlearn.errors import SettingError, StateError, did_you_mean
 from everlearn.records import one_writer
 from everlearn.version import VERSION
@@ -161,7 +161,8 @@ class Home:
     def log(self, event: str, **about: object) -> None:
         """Add one line to log.jsonl: time, event, and what it is about."""
         line = json.dumps({"time": now(), "event": event, **about}, ensure_ascii=False, default=str)
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8", errors="replace") as file:
+        path = self.folder / "log.jsonl"
+        with writable(path), path.open("a", encoding="utf-8", errors="replace") as file:
             file.write(line + "\n")
 
     def _head(self) -> dict[str, Any]:
