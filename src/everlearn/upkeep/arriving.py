@@ -14,7 +14,8 @@ from everlearn.streams.files import read_examples
 from everlearn.streams.folder import load_stream
 from everlearn.types import Example, Experience, Score, superseded
 from everlearn.versions.home import Home
-from everlearn.versions.settings import TestTable
+from everlearn.versions.record import Arrived
+from everlearn.versions.settings import HomeSettings, TestTable
 
 Data = str | Path | Sequence[Example] | Experience
 SHORT = 40  # characters up to which an answer is expected word for word
@@ -118,6 +119,13 @@ def store_tests(home: Home, tests: Mapping[str, TestSet]) -> str:
     """Keep the tests; their object's name."""
     rows = {task: home.objects.put_json([e.to_json() for e in of.rows]) for task, of in tests.items()}
     return home.objects.put_json({task: {"score": of.score, "chance": of.chance, "rows": rows[task]} for task, of in tests.items()})
+
+
+def noted(home: Home, arrived: Arrival, settings: HomeSettings, inbox: int | None = None) -> Arrived:
+    """What a version's record says of its rows: what they are called, and by themselves only where the home keeps data."""
+    ids = home.objects.put_json([[e.id, e.source] for e in arrived.rows])
+    rows = home.objects.put_json([e.to_json() for e in arrived.rows]) if settings.keep.data else ""
+    return Arrived(arrived.name, arrived.hash, ids, rows, len(arrived.rows), inbox)
 
 
 def load_tests(home: Home, name: str) -> dict[str, TestSet]:

@@ -12,7 +12,7 @@ from typing import Literal
 from everlearn.errors import StateError
 from everlearn.streams.files import read_examples
 from everlearn.types import Example
-from everlearn.upkeep.arriving import TestSet, read_tests, store_tests
+from everlearn.upkeep.arriving import Arrival, TestSet, noted, read_tests, store_tests
 from everlearn.upkeep.measuring import Asked, anchor_of, answers_json, see
 from everlearn.upkeep.opening import kept_of, known_tensors, recipe_of, started
 from everlearn.upkeep.telling import check_trackers
@@ -91,7 +91,7 @@ def first_version(
         VERSION,
         recipe.label,
         settings.to_json(),
-        None,
+        noted(home, Arrival("remembered", tuple(past), {}), settings) if past else None,
         0,
         kept,
         scores,

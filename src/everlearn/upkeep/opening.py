@@ -15,11 +15,12 @@ from everlearn.learn.settings import Settings
 from everlearn.models.adapters import Lora
 from everlearn.models.language import LanguageModel
 from everlearn.models.load import load_model
-from everlearn.models.state import join_state, split_state
+from everlearn.models.state import State, join_state, split_state
 from everlearn.models.weights import TrainedModel
 from everlearn.types import Example, superseded
 from everlearn.versions.bases import base_path
 from everlearn.versions.home import Home
+from everlearn.versions.objects import Addresses
 from everlearn.versions.record import Kept, Version
 from everlearn.versions.settings import HomeSettings, ModelTable
 
@@ -45,8 +46,14 @@ def open_version(home: Home, version: str | int | Version = "head", device: str 
     weights = home.objects.get_tensors(found.kept.weights)
     if weights:
         opened.model.load(weights)
-    opened.learner.load(join_state(home.objects.get_json(found.kept.learner), home.objects.get_tensors(found.kept.learner_tensors)))
+    opened.learner.load(learner_state(home, found))
     return opened
+
+
+def learner_state(home: Home, version: Version) -> State:
+    """The learner's state as it was after the version, or as it was made anew when something was taken back."""
+    saved = home.objects.get_json(version.kept.learner)
+    return join_state(saved["state"], home.objects.get_tensors(saved["tensors"]))
 
 
 def started(home: Home, base: str, settings: HomeSettings, recipe: Recipe, device: str | None = None) -> Opened:
@@ -78,7 +85,7 @@ def opened_to_learn(home: Home, parent: Version, settings: HomeSettings, attempt
             )
         opened.model.load(weights)
     if _methods(parent.recipe) == _methods(recipe.label):
-        opened.learner.load(join_state(home.objects.get_json(parent.kept.learner), home.objects.get_tensors(parent.kept.learner_tensors)))
+        opened.learner.load(learner_state(home, parent))
     elif past := [row for version in reversed(home.lineage(parent)) for row in rows_of(home, version)]:
         opened.learner.remember(opened.model, superseded(past, past))
     return opened
@@ -93,17 +100,40 @@ def rows_of(home: Home, version: Version) -> list[Example]:
 
 def kept_of(home: Home, model: TrainedModel, learner: Learner, tests: str, answers: str, known: Mapping[str, str], weights: bool = True) -> Kept:
     """Store what is of this model and learner; where it lies. known: by a tensor's hash its pack.   weights: False for a start, which is its base."""
-    plain, tensors = split_state(learner.state())
-    every: dict[str, Tensor] = {f"weights{name}": value for name, value in model.state().items()} if weights else {}
-    addresses = home.objects.put_tensors({**every, **{f"learner{name}": value for name, value in tensors.items()}}, known)
-    return Kept(_part(addresses, "weights"), home.objects.put_json(plain), _part(addresses, "learner"), tests, answers)
+    learner_name, learner_tensors, weight_tensors = store_state(home, learner.state(), model.state() if weights else {}, known)
+    return Kept(weight_tensors, learner_name, learner_tensors, tests, answers)
+
+
+def store_state(home: Home, state: State, weights: Mapping[str, Tensor], known: Mapping[str, str]) -> tuple[str, Addresses, Addresses]:
+    """Store a learner's state and weights in one pack; the object that says where the state lies, and the addresses of both.
+
+    A state's places hold ids of examples. They stand in that object alone, which can be deleted: a version's record gets numbers for them.
+    """
+    plain, tensors = split_state(state)
+    addresses = home.objects.put_tensors({**{f"weights{k}": v for k, v in weights.items()}, **{f"learner{k}": v for k, v in tensors.items()}}, known)
+    places = _part(addresses, "learner")
+    numbers = {place: str(number) for number, place in enumerate(sorted(tensors))}
+    counted = {pack: {numbers[place]: key for place, key in names.items()} for pack, names in places.items()}
+    return home.objects.put_json({"state": plain, "tensors": places}), counted, _part(addresses, "weights")
+
+
+def held_by(home: Home, version: Version) -> list[tuple[str, str]]:
+    """(pack, hash) of every tensor that a version needs, as they lie now; none of one that was withdrawn."""
+    objects = home.objects
+    replaced = objects.replaced()
+    if version.id in objects.withdrawn():
+        return []
+    parts = [version.kept.weights, version.kept.learner_tensors]
+    if version.kept.learner in replaced:
+        parts[1] = objects.get_json(version.kept.learner)["tensors"]
+    return [(replaced.get(pack, pack), key) for part in parts for pack, names in part.items() for key in names.values()]
 
 
 def known_tensors(home: Home) -> dict[str, str]:
     """By the hash of every tensor that a version of the home holds: its pack."""
-    gone = home.objects.withdrawn()
-    held = [part for v in home.versions() if v.id not in gone for part in (v.kept.weights, v.kept.learner_tensors)]
-    return {key: pack for part in held for pack, names in part.items() for key in names.values() if home.objects.pack_path(pack).exists()}
+    held = {key: pack for version in home.versions() for pack, key in held_by(home, version)}
+    there = {pack: home.objects.pack_path(pack).exists() for pack in set(held.values())}
+    return {key: pack for key, pack in held.items() if there[pack]}
 
 
 def recipe_of(text: str) -> Recipe:

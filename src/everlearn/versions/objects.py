@@ -7,6 +7,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,9 @@ class Objects:
             text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
         except (TypeError, ValueError) as problem:
             raise StateError(f"a version may hold tensors and JSON alone: {problem}. Turn it into one of them.") from problem
-        data = text.encode("utf-8", "surrogatepass")
-        name = hashlib.sha256(data).hexdigest()[:DIGITS]
+        data, taken = text.encode("utf-8", "surrogatepass"), self.replaced()
+        while (name := hashlib.sha256(data).hexdigest()[:DIGITS]) in taken:
+            data += b" "  # what was taken back and comes again needs another name: the old one means what was left of it
         if not self.json_path(name).exists():
             write_whole(self.json_path(name), gzip.compress(data, 6, mtime=0))
         return name
@@ -58,12 +60,23 @@ class Objects:
         return json.loads(data.decode("utf-8", "surrogatepass"))
 
     def replaced(self) -> dict[str, str]:
-        """By the name of a JSON object from which something was taken back: the name of what is left."""
+        """By the name of a JSON object or pack from which something was taken back: the name of what is left."""
         return dict(self._forgotten()["replaced"])
 
     def withdrawn(self) -> dict[str, str]:
         """By a version's id why it was withdrawn: its weights, learner and answers are gone."""
         return dict(self._forgotten()["withdrawn"])
+
+    def take_back(self, replaced: Mapping[str, str], withdrawn: Mapping[str, str]) -> None:
+        """Note what stands in for objects (JSON or packs) that are to be deleted, and which versions are gone and why: in one file, written whole."""
+        before = self._forgotten()
+        new = {old: name for old, name in replaced.items() if old != name}
+        told = {
+            "replaced": {**{old: new.get(name, name) for old, name in before["replaced"].items()}, **new},
+            "withdrawn": {**withdrawn, **before["withdrawn"]},
+        }
+        if told != before:
+            write_whole(self.forgotten, (json.dumps(told, ensure_ascii=False, indent=1) + "\n").encode())
 
     def _forgotten(self) -> dict[str, Any]:
         try:
@@ -78,19 +91,26 @@ class Objects:
         """Store those that are not stored yet in one new pack; the addresses of all. known: by a tensor's hash, the pack that holds it."""
         hashes = {name: tensor_hash(value) for name, value in tensors.items()}
         fresh = {key: tensors[name].detach().contiguous() for name, key in hashes.items() if key not in known}
-        pack = hashlib.sha256("".join(sorted(fresh)).encode()).hexdigest()[:DIGITS]
-        if fresh and not self.pack_path(pack).exists():
-            apart = {key: value.clone() for key, value in fresh.items()}  # safetensors refuses tensors that share memory
-            put_whole(self.pack_path(pack), lambda aside: save_file(apart, aside))
+        pack = self.put_pack(fresh) if fresh else ""
         found: dict[str, dict[str, str]] = {}
         for name, key in hashes.items():
             found.setdefault(known.get(key, pack), {})[name] = key
         return found
 
+    def put_pack(self, tensors: Mapping[str, Tensor]) -> str:
+        """Store tensors by their hashes in one pack; its name."""
+        said, taken = "".join(sorted(tensors)), self.replaced()
+        while (pack := hashlib.sha256(said.encode()).hexdigest()[:DIGITS]) in taken:
+            said += " "
+        if not self.pack_path(pack).exists():
+            apart = {key: value.clone() for key, value in tensors.items()}  # safetensors refuses tensors that share memory
+            put_whole(self.pack_path(pack), lambda aside: save_file(apart, aside))
+        return pack
+
     def get_tensors(self, addresses: Addresses) -> dict[str, Tensor]:
         """The tensors at these addresses, each checked against its hash."""
-        found = {}
-        for pack, names in addresses.items():
+        found, replaced = {}, self.replaced()
+        for pack, names in ((replaced.get(pack, pack), names) for pack, names in addresses.items()):
             for name, (key, value) in zip(names, self._read(pack, list(names.values())), strict=True):
                 if tensor_hash(value) != key:
                     raise StateError(
@@ -101,14 +121,20 @@ class Objects:
 
     def keys(self, pack: str) -> list[str]:
         """The hashes of the tensors in a pack."""
-        return [key for key, _ in self._read(pack, None)]
+        with self._opened(pack) as file:
+            return sorted(file.keys())
 
-    def _read(self, pack: str, keys: list[str] | None) -> Iterator[tuple[str, Tensor]]:
+    def _read(self, pack: str, keys: list[str]) -> Iterator[tuple[str, Tensor]]:
+        with self._opened(pack) as file:
+            for key in keys:
+                yield key, file.get_tensor(key)
+
+    @contextmanager
+    def _opened(self, pack: str) -> Iterator[Any]:
         path = self.pack_path(pack)
         try:
             with safe_open(path, "pt") as file:
-                for key in keys if keys is not None else sorted(file.keys()):
-                    yield key, file.get_tensor(key)
+                yield file
         except (OSError, SafetensorError) as problem:
             raise StateError(
                 f"a weight file of the home cannot be read (file={str(path)!r}): {problem}. It is no whole safetensors. Restore it from a copy of the home."
