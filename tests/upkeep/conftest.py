@@ -1,18 +1,18 @@
-"""A home that learns in a third of a second."""
+"""Small homes that learn in a third of a second."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from everlearn.upkeep.beginning import create_home
-from everlearn.versions.home import Home
-from everlearn.versions.settings import HomeSettings
+from everlearn import Example, Home, HomeSettings, TestSet, create_home
 
 Rows = Callable[[Path, str], Path]
+Owls = Callable[[int, int], list[Example]]
 SMALL = {
     "learn": {"recipe": "replay(share=1)", "rate": 1e-3, "passes": 2, "batch": 8},
     "test": {"anchor": "off"},
@@ -51,3 +51,30 @@ def write_rows() -> Rows:
 def change_settings(home: Home, **tables: dict[str, object]) -> None:
     """Write everlearn.toml anew with these tables."""
     HomeSettings.of({**SMALL, **tables}, "a test").save(home.folder / "everlearn.toml")
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the default gate and one task that is to be kept; made once."""
+    place = tmp_path_factory.mktemp("made") / "home"
+    sums = tuple(Example(prompt=f"Question: What is {n} plus 1?\nAnswer:", completion=f" {n + 1}") for n in range(12))
+    settings = HomeSettings.of({**SMALL, "gate": {}, "learn": {**SMALL["learn"], "passes": 3}}, "a test")
+    create_home(place, "tiny", test={"sums": TestSet("exact", sums)}, settings=settings)
+    return place
+
+
+@pytest.fixture
+def home(made: Path, tmp_path: Path) -> Home:
+    """A copy of it, with version 0 alone."""
+    return Home(shutil.copytree(made, tmp_path / "home"))
+
+
+@pytest.fixture
+def owls() -> Owls:
+    """So many made-up questions from a number on, all with one answer, so that the model learns them in a few steps."""
+
+    def rows(start: int, count: int) -> list[Example]:
+        asked = [f"Question: Where does the owl number {n} live?\nAnswer:" for n in range(start, start + count)]
+        return [Example(prompt=question, completion=" Penwick", source="owls") for question in asked]
+
+    return rows

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from everlearn import Example, Home, HomeSettings, ModelError, SettingError, StateError, TestSet, create_home, export, open_version, update
 from everlearn.models.load import TINY
 
-Owls = Callable[..., list[Example]]
+Owls = Callable[[int, int], list[Example]]
 LORA = {"lora": 4}
 LEARNED = [("replay(share=1)", {}), ("replay(share=1)", LORA), ("o_lora(rank=4)", {}), ("slao(rank=4)", {}), ("expand", {})]
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft asks transformers the old way

@@ -16,7 +16,7 @@ from everlearn.learn.gradient import Gradient
 from everlearn.upkeep.measuring import answers_of
 from everlearn.versions.record import TaskScore
 
-Owls = Callable[..., list[Example]]
+Owls = Callable[[int, int], list[Example]]
 
 
 def owl_test(rows: list[Example]) -> dict[str, TestSet]:
