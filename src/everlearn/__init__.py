@@ -116,6 +116,9 @@ if TYPE_CHECKING:
     from everlearn.upkeep.opening import Opened as Opened
     from everlearn.upkeep.opening import open_version as open_version
     from everlearn.upkeep.update import update as update
+    from everlearn.upkeep.watch import Taken as Taken
+    from everlearn.upkeep.watch import approve as approve
+    from everlearn.upkeep.watch import watch as watch
     from everlearn.versions.difference import VersionDifference as VersionDifference
     from everlearn.versions.gate import Decision as Decision
     from everlearn.versions.gate import Evidence as Evidence
@@ -210,6 +213,7 @@ _HOMES = {
     "Stream": "types",
     "Subspace": "methods.subspace",
     "Supervised": "learn.objectives.base",
+    "Taken": "upkeep.watch",
     "Task": "evaluate.tasks",
     "TestSet": "upkeep.arriving",
     "TrainedModel": "models.weights",
@@ -217,6 +221,7 @@ _HOMES = {
     "VersionDifference": "versions.difference",
     "WSD": "methods.schedules",
     "almanac_stream": "streams.almanac",
+    "approve": "upkeep.watch",
     "check_data": "data_check.check",
     "compare": "comparison",
     "create_home": "upkeep.beginning",
@@ -239,6 +244,7 @@ _HOMES = {
     "register": "methods",
     "save_stream": "streams.folder",
     "update": "upkeep.update",
+    "watch": "upkeep.watch",
     "write_report": "report.page",
 }
 __all__ = sorted((*_HOMES, "__version__"))
