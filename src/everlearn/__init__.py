@@ -111,10 +111,15 @@ if TYPE_CHECKING:
     from everlearn.types import Stream as Stream
     from everlearn.upkeep.arriving import TestSet as TestSet
     from everlearn.upkeep.beginning import create_home as create_home
+    from everlearn.upkeep.collecting import Collected as Collected
+    from everlearn.upkeep.collecting import gc as gc
     from everlearn.upkeep.differing import diff as diff
     from everlearn.upkeep.exporting import export as export
+    from everlearn.upkeep.forget import Forgotten as Forgotten
+    from everlearn.upkeep.forget import forget as forget
     from everlearn.upkeep.opening import Opened as Opened
     from everlearn.upkeep.opening import open_version as open_version
+    from everlearn.upkeep.proof import traces as traces
     from everlearn.upkeep.update import update as update
     from everlearn.upkeep.watch import Taken as Taken
     from everlearn.upkeep.watch import approve as approve
@@ -140,6 +145,7 @@ _HOMES = {
     "Batch": "types",
     "Busy": "errors",
     "CausalModel": "models.language",
+    "Collected": "upkeep.collecting",
     "DER": "methods.der",
     "DataError": "errors",
     "Decision": "versions.gate",
@@ -155,6 +161,7 @@ _HOMES = {
     "Finch": "methods.finch",
     "FisherMask": "methods.fisher_mask",
     "ForModel": "data_check.check",
+    "Forgotten": "upkeep.forget",
     "GRPO": "learn.objectives.grpo",
     "GenerativeReplay": "methods.generative_replay",
     "Given": "importing.shape",
@@ -230,6 +237,8 @@ _HOMES = {
     "evaluate_model": "evaluation",
     "export": "upkeep.exporting",
     "fit": "learn.fit",
+    "forget": "upkeep.forget",
+    "gc": "upkeep.collecting",
     "harness": "evaluate.harness",
     "import_matrix": "importing.matrices",
     "import_results": "importing.matrices",
@@ -243,6 +252,7 @@ _HOMES = {
     "read_hub": "streams.hub",
     "register": "methods",
     "save_stream": "streams.folder",
+    "traces": "upkeep.proof",
     "update": "upkeep.update",
     "watch": "upkeep.watch",
     "write_report": "report.page",

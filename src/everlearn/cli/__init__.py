@@ -13,6 +13,8 @@ from everlearn.cli.demo import demo
 from everlearn.cli.diff import diff
 from everlearn.cli.evaluate import evaluate
 from everlearn.cli.export import export
+from everlearn.cli.forget import forget
+from everlearn.cli.gc import gc
 from everlearn.cli.history import history, show
 from everlearn.cli.import_ import import_
 from everlearn.cli.init import init
@@ -25,7 +27,7 @@ from everlearn.errors import EverlearnError
 from everlearn.version import VERSION
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-for verb in (demo, compare, evaluate, methods, check, report, init, update, history, show, rollback, promote, diff, export, watch, approve):
+for verb in (demo, compare, evaluate, methods, check, report, init, update, history, show, rollback, promote, diff, export, watch, approve, forget, gc):
     app.command()(verb)
 app.command("import")(import_)
 

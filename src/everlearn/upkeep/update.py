@@ -6,23 +6,23 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
 from everlearn.disk import writable
 from everlearn.errors import Diverged
 from everlearn.evaluate.divergence import Anchor
-from everlearn.upkeep.arriving import Arrival, Data, TestSet, arrival, load_tests, merged, still_true, store_tests, with_old_answers
+from everlearn.upkeep.arriving import Arrival, Data, TestSet, arrival, load_tests, merged, noted, still_true, store_tests, with_old_answers
 from everlearn.upkeep.learning import Lesson, Progress
 from everlearn.upkeep.measuring import Asked, Seen, anchor_of, answers_json, answers_of, evidence, measured, see, task_scores
 from everlearn.upkeep.opening import Opened, kept_of, known_tensors, opened_to_learn, recipe_of
 from everlearn.upkeep.telling import sentences, tell
 from everlearn.version import VERSION
-from everlearn.versions.gate import Decision, Evidence, decide
+from everlearn.versions.gate import Decision, Evidence, Rules, decide
 from everlearn.versions.home import Home, now
-from everlearn.versions.record import Arrived, Kept, Version
-from everlearn.versions.settings import RetryTable
+from everlearn.versions.record import Kept, Kind, Version
+from everlearn.versions.settings import HomeSettings, RetryTable
 
 
 def update(
@@ -74,27 +74,38 @@ def decided(home: Home, inbox: int) -> Version | None:
     return mine[-1] if over else None
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """An update that is made once more, from a version of its own and as it was learned, since something in its past was taken back."""
+
+    parent: Version
+    settings: HomeSettings
+
+
 class Job:
     """An update under way: what it learns, from which version, and what it has come to."""
 
-    def __init__(self, home: Home, arrived: Arrival, inbox: int | None, report: Progress) -> None:
+    def __init__(self, home: Home, arrived: Arrival, inbox: int | None, report: Progress, again: Again | None = None) -> None:
         self.home, self.inbox, self.report, self.hash = home, inbox, report, arrived.hash
-        self.settings, self.recipe = home.settings, recipe_of(home.settings.learn.recipe)
+        self.settings = again.settings if again else home.settings
+        self.kind: Kind = "rebuilt" if again else "update"
+        self.recipe = recipe_of(self.settings.learn.recipe)
         head = home.head
-        self.parent = home.version(head.parent) if head.parent and self._is_mine(head) else head
+        self.parent = again.parent if again else home.version(head.parent) if head.parent and self._is_mine(head) else head
         old = load_tests(home, self.parent.kept.tests)
         self.arrived = replace(arrived, tests=with_old_answers(arrived.tests, old))
         self.asked = Asked(still_true(old, arrived), self.arrived.tests)
         self._before: tuple[Seen, Anchor | None] | None = None
 
     def decided_elsewhere(self) -> Version | None:
-        """What became of it already, where that cannot be seen from the head: the head has moved on since, or the settings have changed."""
-        return None if self.inbox is None or self._mine() else decided(self.home, self.inbox)
+        """What became of it already, where that cannot be seen from the head: the head has moved since, on or back, or the settings have changed."""
+        found = None if self.inbox is None else decided(self.home, self.inbox)
+        return None if found in self.made() and (found == self.home.head or not found.accepted) else found
 
     def attempts(self) -> Iterator[int]:
         """The number of each attempt, while there is one to make."""
         while True:
-            mine = self._mine()
+            mine = self.made()
             if mine and (mine[-1].accepted or _over(mine, self.settings.retry)):
                 return
             yield len(mine)
@@ -115,7 +126,7 @@ class Job:
         except Diverged as problem:
             testing, after, found = perf_counter(), Seen(), Evidence(broken=str(problem))
         tested = perf_counter()
-        decision = decide(found, self.settings.gate.rules())
+        decision = decide(found, self._rules())
         version = self._version(number, opened, found, after, decision)
         cost = {"load": loaded, "learn": lesson.seconds or testing - lesson_began, "test": tested - testing, "commit": perf_counter() - tested}
         self.home.commit(replace(version, created=now(), cost=cost, report=sentences(version, (*self._outdated(), *self.arrived.told))))
@@ -123,7 +134,7 @@ class Job:
 
     def finish(self) -> Version:
         """Put the last attempt into service if it was accepted, tell others, clear up; done twice it does no harm."""
-        version, unfinished = self._mine()[-1], self.home.work.exists()
+        version, unfinished = self.made()[-1], self.home.work.exists()
         if version.accepted and self.home.head.id != version.id:
             self.home.serve(version, "accepted")
             unfinished = True
@@ -132,13 +143,19 @@ class Job:
             shutil.rmtree(self.home.work, ignore_errors=True)
         return version
 
-    def _mine(self) -> list[Version]:
+    def made(self) -> list[Version]:
         """The attempts that were committed, also before an interruption."""
-        return [v for v in self.home.versions() if v.parent == self.parent.id and self._is_mine(v)]
+        gone = self.home.objects.withdrawn()  # these can be served no more, so what they learned may be learned anew
+        return [v for v in self.home.versions() if v.parent == self.parent.id and self._is_mine(v) and v.id not in gone]
 
     def _is_mine(self, version: Version) -> bool:
         same = version.arrived is not None and (version.arrived.hash, version.arrived.inbox) == (self.hash, self.inbox)
-        return same and version.recipe == self.recipe.label and dict(version.settings) == self.settings.to_json() and version.kind == "update"
+        return same and version.recipe == self.recipe.label and dict(version.settings) == self.settings.to_json() and version.kind == self.kind
+
+    def _rules(self) -> Rules:
+        """The gate's; of an update made again whose own tests were all taken back no gain is asked."""
+        rules = self.settings.gate.rules()
+        return replace(rules, least_gain=None) if self.kind == "rebuilt" and not self.asked.new else rules
 
     def _outdated(self) -> tuple[str, ...]:
         """What no longer counts among the earlier tests, since a wrong update could hide its losses so."""
@@ -169,19 +186,11 @@ class Job:
         answers = objects.put_json(answers_json({task: {e.id: of[e.id] for e in tests[task].rows} for task, of in said.items()}))
         names = store_tests(self.home, tests), answers
         kept = Kept({}, "", {}, *names) if broken else kept_of(self.home, opened.model, opened.learner, *names, known_tensors(self.home))
-        rows = self.arrived.rows
-        came = Arrived(
-            self.arrived.name,
-            self.hash,
-            objects.put_json([[e.id, e.source] for e in rows]),
-            objects.put_json([e.to_json() for e in rows]) if self.settings.keep.data else "",
-            len(rows),
-            self.inbox,
-        )
+        came = replace(noted(self.home, self.arrived, self.settings, self.inbox), hash=self.hash)
         about = self.settings.to_json(), came, number, kept, task_scores(found), measured(found, after)
         last = self.home.versions()[-1].number
         return Version(
-            last + 1, self.parent.id, self.parent.base, "update", VERSION, self.recipe.label, *about, accepted=decision.accepted, reasons=decision.reasons
+            last + 1, self.parent.id, self.parent.base, self.kind, VERSION, self.recipe.label, *about, accepted=decision.accepted, reasons=decision.reasons
         )
 
 

@@ -19,6 +19,7 @@ from everlearn.versions.objects import Objects
 from everlearn.versions.record import Version
 from everlearn.versions.settings import FILE, HomeSettings
 
+FORGETTING = "forgetting.json"  # what is being taken back, until it is gone
 BUSY = "another process is writing to this home (home={!r}). Wait for it; reading is allowed at any time."
 
 
@@ -61,9 +62,16 @@ class Home:
         return self.folder / "work"
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Only one process at a time changes a home; StateError in the second."""
+    def writing(self, forgetting: bool = False) -> Iterator[None]:
+        """Only one process at a time changes a home; StateError in the second.
+
+        forgetting: this is what finishes a deletion that was stopped half way; nothing else may change the home before, and StateError says so.
+        """
         with one_writer(self.folder, BUSY):
+            if not forgetting and (self.folder / FORGETTING).exists():
+                raise StateError(
+                    f"something is being forgotten here, and that was stopped (home={str(self.folder)!r}). Finish it with `everlearn forget HOME`."
+                )
             yield
 
     def versions(self) -> list[Version]:
