@@ -120,6 +120,7 @@ if TYPE_CHECKING:
     from everlearn.upkeep.opening import Opened as Opened
     from everlearn.upkeep.opening import open_version as open_version
     from everlearn.upkeep.proof import traces as traces
+    from everlearn.upkeep.rebase import rebase as rebase
     from everlearn.upkeep.update import update as update
     from everlearn.upkeep.watch import Taken as Taken
     from everlearn.upkeep.watch import approve as approve
@@ -250,6 +251,7 @@ _HOMES = {
     "probe": "evaluate.probes",
     "read_examples": "streams.files",
     "read_hub": "streams.hub",
+    "rebase": "upkeep.rebase",
     "register": "methods",
     "save_stream": "streams.folder",
     "traces": "upkeep.proof",
