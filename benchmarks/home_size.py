@@ -2,8 +2,8 @@
 
     python benchmarks/home_size.py [--versions 100] [--recipe keep_current]
 
-A home of the tiny model with adapters of rank 16 learns one year of the almanac after the other, with the default recipe's memory of what the base knew. Counted is
-all of the home but the copied base: records, learners' states (the remembered rows in each), kept data, tests and answers.
+A home of the tiny model with adapters of rank 16 learns one year of the almanac after the other, with the default recipe's memory of what the base knew.
+Counted is all of the home but the copied base: records, learners' states (the remembered rows in each), kept data, tests and answers.
 """
 
 from __future__ import annotations
@@ -35,13 +35,11 @@ def distinct(folder: Path) -> int:
 
 def measured(folder: Path, versions: int, recipe: str) -> dict[str, object]:
     stream = almanac_stream(Almanac(changed=8, appeared=4, future=0), versions)
-    base = folder / "base.jsonl"
-    base.write_text("".join(json.dumps(row.to_json(), ensure_ascii=False) + "\n" for row in stream.base), encoding="utf-8")
     settings = HomeSettings.of(
         {"model": {"lora": 16}, "learn": {"recipe": recipe, "rate": 4e-3, "passes": 1, "batch": 32}, "retry": {"attempts": 0}}, "this benchmark"
     )
     tests = {name: TestSet("exact", rows) for name, rows in stream.experiences[0].tests.items() if name == "kept"}
-    home = create_home(folder / "home", "tiny", test=tests, remember=base, settings=settings)
+    home = create_home(folder / "home", "tiny", test=tests, remember=stream.base, settings=settings)
     for year, experience in enumerate(stream, 1):
         version = update(home, list(experience.train), {"news": TestSet("exact", experience.tests[f"unseen{year}"])}, name=experience.name)
         if not version.accepted:

@@ -5,7 +5,7 @@
 A home of the tiny model lives through the almanac: every update teaches a dozen facts of a new year and is tested on the same facts in phrasings that are never
 taught. Honest updates follow each other. Poisoned ones each go to the same version, with honest test rows: shuffled answers, garbage, one row again and again,
 and text of the kind that breaks tokenizers and losses (control characters, one letter a hundred thousand times, combining marks, empty words).
-A run that was stopped goes on where it was. The default settings of a home decide, but for the learning rate and passes of `everlearn demo`.
+A run that was stopped goes on where it was. Gate and retry are a home's defaults; the recipe was chosen on another future of the almanac.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from everlearn import Almanac, Example, Home, HomeSettings, TestSet, Version, al
 from everlearn.results import write_json
 
 CHANGED, NEW, HONEST_FIRST = 8, 4, 5
-SETTINGS = HomeSettings.of({"learn": {"rate": 3e-4, "passes": 5, "batch": 32}}, "this benchmark")
+# Chosen on another future of the almanac: of a small update twice its rows are too few to rehearse.
+RECIPE = "replay(share=6)+distill(on=memory)"
+SETTINGS = HomeSettings.of({"learn": {"recipe": RECIPE, "rate": 3e-4, "passes": 5, "batch": 8}}, "this benchmark")
 BROKEN = ("\u0000\u0001\u0002", "a" * 100_000, "\u0301" * 500, "\u200b\u200b\u200b", "\ufffd\ufeff", "1e309 -1e309 nan inf " * 200)
 
 
@@ -69,10 +71,8 @@ def opened(folder: Path) -> Home:
         return Home(folder)
     stream = almanac_stream(Almanac(changed=CHANGED, appeared=NEW, future=0), 1)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    base = folder.parent / "base.jsonl"
-    base.write_text("".join(json.dumps(row.to_json(), ensure_ascii=False) + "\n" for row in stream.base), encoding="utf-8")
-    tests = {name: TestSet("exact", rows) for name, rows in stream.experiences[0].tests.items() if name in ("kept", "skills")}
-    return create_home(folder, "tiny", test=tests, remember=base, settings=SETTINGS)
+    tests = {name: TestSet("exact", rows[:500]) for name, rows in stream.experiences[0].tests.items() if name in ("kept", "skills")}
+    return create_home(folder, "tiny", test=tests, remember=stream.base, settings=SETTINGS)
 
 
 def told(what: str, version: Version) -> None:

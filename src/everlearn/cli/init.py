@@ -29,7 +29,7 @@ def init(
     given = {name: value for name, value in (("recipe", recipe), ("rate", rate), ("passes", passes)) if value is not None}
     if given:
         settings = HomeSettings.of({**settings.model_dump(by_alias=True), "learn": {**settings.learn.model_dump(), **given}}, "the options")
-    made = create_home(home, model, test=test, remember=remember, settings=settings)
+    made = create_home(home, model, test=test, remember=remember or (), settings=settings)
     if as_json:
         typer.echo(json.dumps(made.head.to_json(), ensure_ascii=False, indent=1))
         return

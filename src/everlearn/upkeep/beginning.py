@@ -28,33 +28,39 @@ def create_home(
     model: str | Path = "tiny",
     *,
     test: str | Path | Mapping[str, TestSet] | None = None,
-    remember: str | Path | None = None,
+    remember: str | Path | Sequence[Example] = (),
     settings: HomeSettings | None = None,
 ) -> Home:
     """A home for this model in a new folder, or in one that holds an everlearn.toml; version 0 is the model as it is.
 
     model: "tiny", a folder or a hub id; its files are copied.   test: a file, a stream's folder or tasks, that every update must not lose.
-    remember: a file of rows the model knows already, for methods that rehearse.   settings: by default the file's that is there, else the defaults.
+    remember: rows the model knows already, or a file of them, for methods that rehearse.   settings: by default the file's that is there, else the defaults.
     Raises StateError where something is there already, ModelError for a model that cannot be used, DataError for rows that cannot.
     """
     place = Path(folder)
+    aside, before = (place.absolute().parent / f".{place.absolute().name}.{what}" for what in ("making", "before"))
+    if before.exists() and not place.exists():
+        before.rename(place)  # of one that was stopped at the last moment
     given = settings or (HomeSettings.load(place / FILE) if (place / FILE).is_file() else HomeSettings())
     recipe_of(given.learn.recipe)
     check_trackers(given.track.with_)
     tests = read_tests(test, given.test) if test is not None else {}
-    past = read_examples(remember) if remember is not None else []
+    past = read_examples(remember) if isinstance(remember, str | Path) else list(remember)
     free(place)
-    aside = place.absolute().parent / f".{place.absolute().name}.making"
     shutil.rmtree(aside, ignore_errors=True)  # of one that was stopped
+    shutil.rmtree(before, ignore_errors=True)
     try:
         begun(aside, str(model), given, tests, past)
         if place.exists():
-            shutil.rmtree(place)  # free() found at most its settings, which are in the new one
+            place.rename(before)  # free() found at most its settings, which are in the new one
         aside.rename(place)
     except OSError as problem:
         raise StateError(f"the home could not be made (home={str(place)!r}): {problem.strerror or problem}. Make room or give access.") from problem
     finally:
+        if before.exists() and not place.exists():
+            before.rename(place)
         shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(before, ignore_errors=True)
     return Home(place)
 
 
