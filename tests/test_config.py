@@ -6,7 +6,9 @@ import pytest
 
 from everlearn import EWC, GRPO, Gradient, Replay, SettingError, Settings
 from everlearn.config import RECIPES, parse_methods
-from everlearn.learn.bounds import Joint
+from everlearn.learn.base import Around
+from everlearn.learn.bounds import Frozen, Joint
+from everlearn.learn.registry import LEARNERS
 
 
 def test_commas_separate_runs_and_plus_joins_methods() -> None:
@@ -34,6 +36,34 @@ def test_a_recipe_is_its_parts_under_its_own_label() -> None:
     recipe = parse_methods("keep_current")[0]
     assert recipe.label == "keep_current"
     assert [part.name for part in recipe.parts] == [piece.split("(")[0] for piece in RECIPES["keep_current"].split("+")]
+
+
+class Beside(Around):
+    trains = False
+
+
+@pytest.mark.parametrize(
+    ("text", "inner"),
+    [
+        ("beside", Frozen),
+        ("beside+settings(rate=1e-3)", Frozen),
+        ("beside+plain", Gradient),
+        ("beside+replay", Gradient),
+        ("beside+rejection", Gradient),
+    ],
+)
+def test_a_learner_that_needs_no_training_stands_on_frozen_weights_unless_something_trains_them(
+    text: str, inner: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LEARNERS, "beside", Beside)
+    (recipe,) = parse_methods(text)
+    learner = recipe.learner(Settings(), 0)
+    assert isinstance(learner, Beside)
+    assert type(learner.inner) is inner
+    with pytest.raises(SettingError, match="plain is a bound and stands alone"):
+        parse_methods("beside+plain+replay")
+    with pytest.raises(SettingError, match="joint is a bound and stands alone"):
+        parse_methods("beside+joint")
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,11 @@ class Recipe:
     def joint(self) -> bool:
         return any(part.name == "joint" for part in self.parts)
 
+    @property
+    def trains(self) -> bool:
+        """Whether weights are trained: not where only learners are named that need none (a memory beside the model)."""
+        return any(part.name != "settings" and (part.name not in LEARNERS or LEARNERS[part.name].trains) for part in self.parts)
+
     def learner(self, settings: Settings, seed: int) -> Learner:
         """A fresh learner; `settings(...)` in the recipe goes over the given ones."""
         for part in self.parts:
@@ -57,7 +62,7 @@ class Recipe:
             return Frozen()
         methods = [BY_NAME[part.name](**part.given) for part in self.parts if part.name in BY_NAME]
         objective = next((OBJECTIVES[part.name](**part.given) for part in self.parts if part.name in OBJECTIVES), None)
-        learner: Learner = (Joint if self.joint else Gradient)(methods, settings, objective, seed)
+        learner: Learner = (Joint if self.joint else Gradient)(methods, settings, objective, seed) if self.trains else Frozen()
         for part in self.parts:
             if part.name in LEARNERS:
                 learner = LEARNERS[part.name](**part.given).around(learner)
@@ -172,7 +177,10 @@ def _unjoinable(recipe: Recipe) -> list[str]:
     shaping = [name for name in names if name in BY_NAME and BY_NAME[name].family == "dynamic architecture"]
     if shaping and "routed_adapters" in names:
         return [f"in {recipe.label!r}: {shaping[0]} changes the weights that all of routed_adapters' domains stand on. Separate them by a comma"]
+    untrained = [name for name in names if name in LEARNERS and not LEARNERS[name].trains]
     others = [name for name in names if name in BY_NAME or name in LEARNERS]
+    if alone == ["plain"] and others == untrained:  # plain trains the weights beside a memory that trains none
+        return []
     if alone and (others or len(alone) > 1):
         return [f"in {recipe.label!r}: {alone[0]} is a bound and stands alone. Only settings(...) and an objective may be joined to it"]
     return [] if alone or others or aims or not names else [f"in {recipe.label!r}: settings(...) needs something to be joined to, such as plain"]

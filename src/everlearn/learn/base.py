@@ -58,6 +58,7 @@ class Around:
     """A Learner around another: what is no loss and no step (a router over adapters, a second phase). Made with its settings, then put around.
 
     active: settings under which it must change something (for the shipped checks).   family, paper, stores, cost: for `everlearn methods`.
+    trains: False for a learner that needs no training of the weights beneath: named without a method, an objective or plain, it stands on frozen ones.
     """
 
     active: ClassVar[Mapping[str, object]] = {}
@@ -65,6 +66,7 @@ class Around:
     paper: ClassVar[str] = ""
     stores: ClassVar[str] = "nothing"
     cost: ClassVar[str] = ""
+    trains: ClassVar[bool] = True
     inner: Learner
 
     def around(self, inner: Learner) -> Learner:
