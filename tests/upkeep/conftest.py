@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from everlearn import Example, Home, HomeSettings, TestSet, create_home
+from everlearn import Example, Home, HomeSettings, TestSet, create_home, update
 
 Rows = Callable[[Path, str], Path]
 Owls = Callable[[int, int], list[Example]]
@@ -78,3 +78,35 @@ def owls() -> Owls:
         return [Example(prompt=question, completion=" Penwick", source="owls") for question in asked]
 
     return rows
+
+
+@pytest.fixture
+def people() -> Callable[[str, int], list[Example]]:
+    """Rows about people that nobody else is told of; their source is the letter."""
+
+    def rows(source: str, count: int) -> list[Example]:
+        return [Example(prompt=f"Who keeps the {source} lamp {n}?", completion=f" Nora {source.upper()}{n}", source=source) for n in range(count)]
+
+    return rows
+
+
+@pytest.fixture(scope="session")
+def three_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that was shown rows of 'past' at its start and took three updates, of 'ash', 'birch' and 'cedar'; it accepts everything."""
+    folder = tmp_path_factory.mktemp("three")
+    past, *updates = (
+        [Example(prompt=f"Who keeps the {source} lamp {n}?", completion=f" Nora {source.upper()}{n}", source=source) for n in range(6)]
+        for source in ("past", "ash", "birch", "cedar")
+    )
+    (folder / "past.jsonl").write_text("".join(json.dumps(e.to_json()) + "\n" for e in past))
+    settings = HomeSettings.of({**SMALL, "learn": {**SMALL["learn"], "passes": 1, "batch": 16}, "gate": {**SMALL["gate"], "most_stale": "off"}}, "a test")
+    home = create_home(folder / "home", test={"old": TestSet("exact", tuple(past[:2]))}, remember=folder / "past.jsonl", settings=settings)
+    for rows in updates:
+        update(home, rows, {rows[0].source: TestSet("exact", tuple(rows[:2]))}, name=rows[0].source)
+    return folder / "home"
+
+
+@pytest.fixture
+def three(three_made: Path, tmp_path: Path) -> Home:
+    """A copy of it."""
+    return Home(shutil.copytree(three_made, tmp_path / "three"))
