@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench results tiny clean
+.PHONY: demo test test-long lint bench results tiny clean
 
 demo: .venv/core
 	$(BIN)/everlearn demo
@@ -10,6 +10,10 @@ demo: .venv/core
 # One process a core with one thread each: small tensors gain nothing from a second thread.
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+
+# A home killed at random and before every operation on a file; EVERLEARN_SIZE=0.1 makes a tenth of the kills.
+test-long: .venv/test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/long -m long -n auto
 
 lint: .venv/test
 	$(BIN)/ruff check .

@@ -92,6 +92,19 @@ def test_a_source_is_found_in_rows_and_lists_of_ids_not_in_the_words_of_a_text(h
     path.unlink()
 
 
+def test_a_row_that_cannot_be_read_is_known_by_what_it_says_it_is(home: Home) -> None:
+    path = home.folder / "bad.jsonl"
+    for line in (
+        '{"prompt": "Half a row", "source": "letters"',
+        '{"prompt": "No answer", "source":"letters"}',
+        '{"completion": " No question", "source": "letters"}',
+    ):
+        path.write_text(line + "\n")
+        assert traces(home, "letters") == ["bad.jsonl"]
+        assert traces(home, "others") == []
+    path.unlink()
+
+
 def test_a_source_takes_no_row_that_another_gave_too() -> None:
     twice = Example(prompt=ROW.prompt, completion=ROW.completion, source="others")
     wanted = Wanted(source="letters").with_rows([ROW, CHAT, twice])

@@ -10,7 +10,7 @@ from typing import Any
 
 from everlearn.errors import DataError, SettingError
 from everlearn.evaluate.scores import right
-from everlearn.streams.rows import to_example
+from everlearn.streams.rows import CONTENT, to_example
 from everlearn.types import Example
 
 START = 8  # characters by which text is searched: what is shorter is no sign of an example in other text
@@ -35,6 +35,7 @@ class Wanted:
     contents: frozenset[tuple[str, ...]] = frozenset()
     answers: frozenset[tuple[str, str]] = frozenset()
     starts: Mapping[str, tuple[_Says, ...]] = field(default_factory=dict, compare=False)
+    marked: re.Pattern[str] | None = field(default=None, compare=False)  # the source or id in JSON, also in a line that is broken
 
     def __post_init__(self) -> None:
         if (self.source is None) == (self.id is None) or not (self.source or self.id):
@@ -42,6 +43,8 @@ class Wanted:
         ids = self.ids | ({self.id} if self.id else set())
         object.__setattr__(self, "ids", ids)
         object.__setattr__(self, "starts", _starts(ids, self.contents))
+        name, value = ("source", self.source) if self.source is not None else ("id", self.id)
+        object.__setattr__(self, "marked", re.compile(rf'"{name}"\s*:\s*{re.escape(json.dumps(value))}'))
 
     def takes(self, row: Example) -> bool:
         """Is this row one of them?"""
@@ -78,7 +81,9 @@ class Wanted:
         )
 
     def said_in(self, text: str) -> bool:
-        """Does plain text hold a whole row, or the id of one?"""
+        """Does plain text hold a whole row, the id of one, or broken JSON that says it is one?"""
+        if self.marked is not None and self.marked.search(text):
+            return True
         if len(self.starts) < MANY:
             return any(start in text and any(says.stands_in(text) for says in found) for start, found in self.starts.items())
         places = (self.starts.get(text[at : at + START], ()) for at in range(len(text) - START + 1))
@@ -92,6 +97,9 @@ class Wanted:
             return any((is_pair(part) and self.takes_pair(*part)) or self.found_in(part) for part in value)
         if not isinstance(value, Mapping):
             return False
+        name, asked = ("source", self.source) if self.source is not None else ("id", self.id)
+        if value.get(name) == asked and any(key in value for key in CONTENT):
+            return True  # also a row that no file of data may hold
         row = row_of(value)
         if row is not None:
             return self.without(row) is not row or self.found_in({key: part for key, part in value.items() if key not in KNOWN})
