@@ -3,7 +3,7 @@
     python benchmarks/home_size.py [--versions 100] [--recipe keep_current]
 
 A home of the tiny model with adapters of rank 16 learns one year of the almanac after the other, with the default recipe's memory of what the base knew.
-Counted is all of the home but the copied base: records, learners' states (the remembered rows in each), kept data, tests and answers.
+Counted is all of the home but the copied base: records, learners' states with the rows they remember, kept data, tests and answers.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def measured(folder: Path, versions: int, recipe: str) -> dict[str, object]:
         "tensor_bytes": tensors,
         "times_tensors": whole / tensors,
         "record_bytes": parts["versions"],
-        "json_object_bytes": sum(path.stat().st_size for path in (home.folder / "objects").glob("*.json.gz")),
+        "json_object_bytes": sum(path.stat().st_size for path in (home.folder / "objects").glob("*.gz")),
         "log_bytes": (home.folder / "log.jsonl").stat().st_size,
         "commit_over_rest_without_tests": median(cost["commit"] / (cost["load"] + cost["learn"]) for cost in costs),
     }

@@ -25,7 +25,7 @@ CHANGED, NEW, HONEST_FIRST = 8, 4, 5
 # Chosen on another future of the almanac: of a small update twice its rows are too few to rehearse.
 RECIPE = "replay(share=6)+distill(on=memory)"
 SETTINGS = HomeSettings.of({"learn": {"recipe": RECIPE, "rate": 3e-4, "passes": 5, "batch": 8}}, "this benchmark")
-BROKEN = ("\u0000\u0001\u0002", "a" * 100_000, "\u0301" * 500, "\u200b\u200b\u200b", "\ufffd\ufeff", "1e309 -1e309 nan inf " * 200)
+BROKEN = ("\u0000\u0001\u0002", "a" * 100_000, "\u0301" * 100, "\u200b\u200b\u200b", "\ufffd\ufeff", "1e309 -1e309 nan inf")
 
 
 def honest(updates: int) -> Iterator[tuple[str, list[Example], Mapping[str, TestSet]]]:
@@ -45,7 +45,7 @@ def garbage(rows: list[Example], random: Random) -> list[Example]:
     def text(length: int) -> str:
         return "".join(chr(random.choice([random.randrange(33, 127), random.randrange(0x4E00, 0x9FA5)])) for _ in range(length))
 
-    return [Example(prompt=text(40), completion=" " + text(12)) for _ in rows]
+    return [Example(prompt=text(16), completion=" " + text(6)) for _ in rows]
 
 
 def repeated(rows: list[Example], random: Random) -> list[Example]:
@@ -54,7 +54,8 @@ def repeated(rows: list[Example], random: Random) -> list[Example]:
 
 
 def breaking(rows: list[Example], random: Random) -> list[Example]:
-    return [Example(prompt=random.choice(BROKEN), completion=" " + random.choice(BROKEN), id=f"broken{number}") for number, _ in enumerate(rows)]
+    broken = random.choice(BROKEN)  # one kind an update: each of them alone has to be refused
+    return [Example(prompt=broken, completion=" " + random.choice([broken, row.completion or ""]), id=f"broken{k}") for k, row in enumerate(rows)]
 
 
 POISONS: Mapping[str, Callable[[list[Example], Random], list[Example]]] = {

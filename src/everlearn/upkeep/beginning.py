@@ -19,6 +19,7 @@ from everlearn.upkeep.telling import check_trackers
 from everlearn.version import VERSION
 from everlearn.versions.bases import add_base
 from everlearn.versions.home import Home, finish_folder, free, now
+from everlearn.versions.migrations import FILE as ABOUT
 from everlearn.versions.record import TaskScore, Version
 from everlearn.versions.settings import FILE, HomeSettings
 
@@ -41,6 +42,8 @@ def create_home(
     aside, before = (place.absolute().parent / f".{place.absolute().name}.{what}" for what in ("making", "before"))
     if before.exists() and not place.exists():
         before.rename(place)  # of one that was stopped at the last moment
+    if (place / ABOUT).exists():
+        shutil.rmtree(before, ignore_errors=True)  # of one that was stopped when all but this was done
     given = settings or (HomeSettings.load(place / FILE) if (place / FILE).is_file() else HomeSettings())
     recipe_of(given.learn.recipe)
     check_trackers(given.track.with_)

@@ -66,13 +66,14 @@ def gc(home: Home | str | Path) -> Collected:
 
 
 def sweep(home: Home) -> None:
-    """Delete what crashes left beside, objects that no version refers to, and of packs the tensors that none needs."""
+    """Delete what crashes left beside, objects that no version refers to, and of packs the rows and tensors that none needs."""
     for aside in home.folder.rglob(".*.writing"):
         delete(aside)
     names, packs = _needed(home)
     for path in sorted(home.objects.folder.glob("*.json.gz")):
         if path.name.partition(".")[0] not in names:
             delete(path)
+    _sweep_rows(home, names)
     for path in sorted(home.objects.folder.glob("*.safetensors")):
         pack = path.name.partition(".")[0]
         live = packs.get(pack, set())
@@ -81,6 +82,18 @@ def sweep(home: Home) -> None:
             home.objects.take_back({pack: home.objects.put_pack(left)}, {})
             live = set()
         if not live:
+            delete(path)
+
+
+def _sweep_rows(home: Home, names: set[str]) -> None:
+    """Delete packs of rows, and of those that stay the rows, that none of these objects needs."""
+    rows, held = home.objects.rows, home.objects.held_rows(names)
+    for path in rows.paths():
+        pack = path.name.partition(".")[0]
+        left = rows.only(pack, held[pack]) if pack in held else ""
+        if left and left != pack:
+            home.objects.take_back({pack: left}, {})
+        if left != pack:
             delete(path)
 
 

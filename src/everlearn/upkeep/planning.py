@@ -128,16 +128,26 @@ def _holding(home: Home, wanted: Wanted) -> set[str]:
 
 def _counted(home: Home, wanted: Wanted) -> dict[str, int]:
     """How many rows are where."""
-    kinds, found = _kinds(home), Counter[str]()
+    kinds, objects, found = _kinds(home), home.objects, Counter[str]()
+    there = {name: kind for name, kind in kinds.items() if name and objects.json_path(name).exists()}
+    held = objects.held_rows(there)
     for path in files_of(home):
-        place = path.relative_to(home.folder)
-        kind = kinds.get(place.name.partition(".")[0], "unused objects") if place.parts[0] == "objects" else place.as_posix()
-        count = 0
-        for value in _said(path):
-            count += sum(wanted.takes(row) for row in rows_in(value))
-            count += sum(wanted.takes_pair(*pair) for pair in value if is_pair(pair)) if isinstance(value, list) else 0
-        found[kind] += count
+        place, name = path.relative_to(home.folder), path.name.partition(".")[0]
+        kind, said = place.as_posix(), _said(path)
+        if place.parts[0] == "objects":
+            kind = there.get(name, "unused objects")
+            if name in there:
+                said = iter([objects.get_json(name)])
+            elif path in objects.rows.paths():  # what lies there is counted in the objects that need it
+                said = (row for at, row in enumerate(said) if at not in held.get(name, ()))
+        found[kind] += sum(_rows_of(value, wanted) for value in said)
     return {kind: count for kind, count in sorted(found.items()) if count}
+
+
+def _rows_of(value: object, wanted: Wanted) -> int:
+    """How many of the rows, or the ids of rows, a value has."""
+    pairs = [pair for pair in value if is_pair(pair)] if isinstance(value, list) else []
+    return sum(wanted.takes(row) for row in rows_in(value)) + sum(wanted.takes_pair(*pair) for pair in pairs)
 
 
 def _kinds(home: Home) -> dict[str, str]:

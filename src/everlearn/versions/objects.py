@@ -5,8 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,10 @@ from torch import Tensor
 
 from everlearn.disk import put_whole, write_whole
 from everlearn.errors import StateError
+from everlearn.versions.names import DIGITS, changed, digest, plain_name, unpacked
+from everlearn.versions.rows import PLACES, RowPacks
 
-DIGITS = 32  # hexadecimal, of a SHA-256
+SHARED = json.dumps(PLACES).encode()  # is in an object's text where rows of it lie in packs
 # By pack, by name in the state: the tensor's hash.
 Addresses = Mapping[str, Mapping[str, str]]
 
@@ -27,37 +28,53 @@ Addresses = Mapping[str, Mapping[str, str]]
 class Objects:
     """The folder of a home that holds what its versions are made of; a file is named by the hash of what it holds.
 
-    Tensors lie in packs, one safetensors file for all that a version brought that no other had; JSON lies in gzipped files. Raises StateError for a
-    file that is missing, cut off, edited, or no safetensors, with its path.
+    Tensors lie in packs, one safetensors file for all that a version brought that no other had; JSON lies in gzipped files, its longer lists of rows in
+    packs of their own. Raises StateError for a file that is missing, cut off, edited, or no safetensors, with its path.
     """
 
     def __init__(self, folder: Path, forgotten: Path) -> None:
         self.folder, self.forgotten = folder, forgotten
+        self.rows = RowPacks(folder, self.replaced)
 
     def put_json(self, value: object) -> str:
-        """Store it; its name. Equal values are one file."""
+        """Store it; its name. Equal values are one file, and so are equal rows in longer lists of them."""
         try:
-            text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+            plain = json.loads(_text(value))  # as it will be read: keys are strings
         except (TypeError, ValueError) as problem:
             raise StateError(f"a version may hold tensors and JSON alone: {problem}. Turn it into one of them.") from problem
-        data, taken = text.encode("utf-8", "surrogatepass"), self.replaced()
-        while (name := hashlib.sha256(data).hexdigest()[:DIGITS]) in taken:
-            data += b" "  # what was taken back and comes again needs another name: the old one means what was left of it
+        data, taken, spaces = _bytes(plain), self.replaced(), 0
+        while (name := digest(data + b" " * spaces)) in taken:
+            spaces += 1  # what was taken back and comes again needs another name: the old one means what was left of it
         if not self.json_path(name).exists():
-            write_whole(self.json_path(name), gzip.compress(data, 6, mtime=0))
+            write_whole(self.json_path(name), gzip.compress(_bytes(self.rows.put(plain)) + b" " * spaces, 6, mtime=0))
         return name
 
     def get_json(self, name: str) -> Any:
         """What was stored under this name, or what took its place when something was taken back."""
         name = self.replaced().get(name, name)
-        path = self.json_path(name)
+        data = unpacked(self.json_path(name))
+        value, whole = self._parsed(data, name), data
+        if SHARED in data:
+            value = self.rows.whole(value)
+            whole = _bytes(value) + b" " * (len(data) - len(data.rstrip(b" ")))
+        if digest(whole) != name:
+            raise changed(self.json_path(name))
+        return value
+
+    def held_rows(self, names: Iterable[str]) -> dict[str, set[int]]:
+        """By pack of rows the lines that these JSON objects need; "" stands for one that was not kept."""
+        found = dict[str, set[int]]()
+        for name in filter(None, names):
+            data = unpacked(self.json_path(name))
+            if SHARED in data:
+                self.rows.held_by(self._parsed(data, name), found)
+        return found
+
+    def _parsed(self, data: bytes, name: str) -> Any:
         try:
-            data = gzip.decompress(path.read_bytes())
-        except (OSError, EOFError, zlib.error) as problem:
-            raise StateError(f"a file of the home cannot be read (file={str(path)!r}): {problem}. Restore it from a copy of the home.") from problem
-        if hashlib.sha256(data).hexdigest()[:DIGITS] != name:
-            raise StateError(f"a file of the home was changed (file={str(path)!r}): its content is not what its name says. Restore it from a copy of the home.")
-        return json.loads(data.decode("utf-8", "surrogatepass"))
+            return json.loads(data.decode("utf-8", "surrogatepass"))
+        except ValueError as problem:
+            raise changed(self.json_path(name)) from problem
 
     def replaced(self) -> dict[str, str]:
         """By the name of a JSON object or pack from which something was taken back: the name of what is left."""
@@ -141,10 +158,10 @@ class Objects:
             ) from problem
 
     def json_path(self, name: str) -> Path:
-        return self.folder / f"{_plain(name)}.json.gz"
+        return self.folder / f"{plain_name(name)}.json.gz"
 
     def pack_path(self, name: str) -> Path:
-        return self.folder / f"{_plain(name)}.safetensors"
+        return self.folder / f"{plain_name(name)}.safetensors"
 
     def names(self) -> list[str]:
         """Every object there, JSON and packs."""
@@ -159,8 +176,9 @@ def tensor_hash(value: Tensor) -> str:
     return found.hexdigest()[:DIGITS]
 
 
-def _plain(name: str) -> str:
-    """The name, if it can be one of ours; no path that leads elsewhere."""
-    if len(name) != DIGITS or not set(name) <= set("0123456789abcdef"):
-        raise StateError(f"this is no object's name (name={name!r}). Names are {DIGITS} hexadecimal digits. Restore the record from a copy of the home.")
-    return name
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def _bytes(value: object) -> bytes:
+    return _text(value).encode("utf-8", "surrogatepass")
