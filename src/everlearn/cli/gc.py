@@ -12,7 +12,7 @@ def gc(
     home: Annotated[Path, typer.Argument(help="The home.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print what was freed as JSON.")] = False,
 ) -> None:
-    """Free room: what crashes left, what no version needs, and old weights beyond what [keep] in everlearn.toml says."""
+    """Free room: what crashes left, what no version needs, and old weights beyond what everlearn.toml keeps."""
     import json
     from dataclasses import asdict
 
