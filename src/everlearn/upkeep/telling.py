@@ -40,7 +40,10 @@ def sentences(version: Version, told: Sequence[str] = ()) -> tuple[str, ...]:
 
 def tell(home: Home, version: Version, settings: HomeSettings) -> None:
     """Send the numbers to the trackers and run the owner's command; what goes wrong there is logged, and changes nothing here."""
-    tracked(home, version, settings)
+    try:
+        tracked(home, version, settings)
+    except Exception as problem:  # a tracker is somebody else's program, and the version is in service already
+        home.log("track", version=version.id, problem=f"{type(problem).__name__}: {problem}")
     command = settings.notify.promoted if version.accepted else settings.notify.refused
     if not command:
         return
