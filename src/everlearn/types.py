@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ class Example:
 
     def to_json(self) -> dict[str, object]:
         """The fields that are set, as one JSON object."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, "", ()) and not (name == "count" and value == 1)}
+        told = {name: value for name in self.__slots__ if (value := getattr(self, name)) not in (None, "", ()) and not (name == "count" and value == 1)}
+        return told if self.messages is None else {**told, "messages": tuple(dict(message) for message in self.messages)}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Example:

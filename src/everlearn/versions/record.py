@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,7 +56,7 @@ class Arrived:
     inbox: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Version:
     """One step of a model's life, accepted or refused.
 
@@ -83,7 +84,7 @@ class Version:
     created: str = ""
     cost: Mapping[str, float] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def id(self) -> str:
         return hashlib.sha256(_text(self.content()).encode()).hexdigest()[:ID]
 
