@@ -135,7 +135,7 @@ def test_a_method_that_breaks_the_model_does_not_end_the_comparison(tmp_path: Pa
 
 
 def test_a_second_process_in_the_same_folder_is_refused(tmp_path: Path) -> None:
-    from everlearn.records import one_writer
+    from everlearn.disk import one_writer
 
     with one_writer(tmp_path), pytest.raises(StateError, match="another comparison is writing here .out="):
         compare([small("a")], methods="plain", out=tmp_path)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from everlearn.importing.shape import Given as Given
     from everlearn.learn.base import Learner as Learner
     from everlearn.learn.base import LearnLog as LearnLog
+    from everlearn.learn.codebook import Codebook as Codebook
     from everlearn.learn.fit import fit as fit
     from everlearn.learn.gradient import Gradient as Gradient
     from everlearn.learn.objectives.base import Objective as Objective
@@ -146,6 +147,7 @@ _HOMES = {
     "Batch": "types",
     "Busy": "errors",
     "CausalModel": "models.language",
+    "Codebook": "learn.codebook",
     "Collected": "upkeep.collecting",
     "DER": "methods.der",
     "DataError": "errors",

@@ -13,6 +13,7 @@ from typing import Literal
 from everlearn.conditions import Setup, fingerprint, identity, reordered
 from everlearn.config import Recipe, parse_methods
 from everlearn.course import Course, Progress, Watch
+from everlearn.disk import one_writer
 from everlearn.errors import DataError, Diverged, ModelError, SettingError
 from everlearn.evaluate.scores import right
 from everlearn.evaluate.tasks import Task, same_facts, tasks_of
@@ -20,7 +21,7 @@ from everlearn.evaluate.texts import anchor_texts
 from everlearn.learn.settings import Settings
 from everlearn.models.adapters import Lora
 from everlearn.models.load import Dtype
-from everlearn.records import QUESTIONS, AnswerRecord, answers_path, one_writer, write_lines
+from everlearn.records import QUESTIONS, AnswerRecord, answers_path, write_lines
 from everlearn.results import Results, Run
 from everlearn.standing import Draws, drawn, prints, stand, still_true
 from everlearn.streams.almanac import almanac_stream

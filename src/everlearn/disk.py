@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, by one process at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from everlearn.errors import StateError
+from everlearn.errors import Busy, StateError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
 
 
 def write_whole(path: Path, data: bytes | Iterable[bytes]) -> None:
@@ -60,3 +65,34 @@ def flush_folder(folder: Path) -> None:
             os.fsync(place)
         finally:
             os.close(place)
+
+
+@contextmanager
+def one_writer(folder: Path | None, told: str = "another comparison is writing here (out={!r}). Wait for it, or name another folder.") -> Iterator[None]:
+    """Only one process at a time writes to this folder; Busy in the second, `told` with the folder. The lock dies with its process.
+
+    Raises StateError for a folder that cannot be written.
+    """
+    if folder is None or fcntl is None:
+        yield
+        return
+    path = folder / ".lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = path.open("w")
+    except OSError as problem:
+        raise StateError(f"this folder cannot be written (folder={str(folder)!r}): {problem.strerror}. Make room or give access.") from problem
+    with opened as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                raise BlockingIOError("its holder took it away meanwhile")
+        except BlockingIOError as problem:
+            raise Busy(told.format(str(folder))) from problem
+        except OSError as problem:
+            raise StateError(f"this folder's file system has no locks (folder={str(folder)!r}): {problem.strerror}. Put it on one that has.") from problem
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # a lock file that stays does no harm
+                path.unlink(missing_ok=True)

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from everlearn.disk import write_whole
-from everlearn.errors import Busy, StateError
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks
-    fcntl = None  # type: ignore[assignment]
+from everlearn.errors import StateError
 
 QUESTIONS = "questions.jsonl.gz"
 # Numbers by metric, by task, one an example; None where it does not count.
@@ -63,37 +56,6 @@ class AnswerRecord:
 def answers_path(run: Path) -> Path:
     """Where the answers of the run in this JSON file are."""
     return run.with_name(run.name.removesuffix(".json") + ".answers.jsonl.gz")
-
-
-@contextmanager
-def one_writer(folder: Path | None, told: str = "another comparison is writing here (out={!r}). Wait for it, or name another folder.") -> Iterator[None]:
-    """Only one process at a time writes to this folder; Busy in the second, `told` with the folder. The lock dies with its process.
-
-    Raises StateError for a folder that cannot be written.
-    """
-    if folder is None or fcntl is None:
-        yield
-        return
-    path = folder / ".lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        opened = path.open("w")
-    except OSError as problem:
-        raise StateError(f"this folder cannot be written (folder={str(folder)!r}): {problem.strerror}. Make room or give access.") from problem
-    with opened as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                raise BlockingIOError("its holder took it away meanwhile")
-        except BlockingIOError as problem:
-            raise Busy(told.format(str(folder))) from problem
-        except OSError as problem:
-            raise StateError(f"this folder's file system has no locks (folder={str(folder)!r}): {problem.strerror}. Put it on one that has.") from problem
-        try:
-            yield
-        finally:
-            with suppress(OSError):  # a lock file that stays does no harm
-                path.unlink(missing_ok=True)
 
 
 def write_lines(path: Path, lines: Iterable[Mapping[str, object]]) -> None:

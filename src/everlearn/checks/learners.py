@@ -11,6 +11,7 @@ from torch import Tensor
 from everlearn.checks.methods import SETTINGS, Stopped, small_stream, whole
 from everlearn.errors import SettingError, did_you_mean
 from everlearn.learn.base import Around, Learner
+from everlearn.learn.bounds import Frozen
 from everlearn.learn.gradient import Gradient
 from everlearn.learn.registry import LEARNERS
 from everlearn.methods.base import State, Step
@@ -48,9 +49,13 @@ def answers(served: LanguageModel) -> list[float]:
 
 
 def it_does_something(learner: type[Around], load: Load) -> None:
-    """Its answers are not those of the loop alone."""
-    plain = run(Gradient([Replay(share=0.5, rows=20)], SETTINGS), load())[2]
-    assert run(made(learner), load())[2] != plain, f"{learner.__name__}({_shown(learner)}) does nothing"
+    """Its answers are not those of what is inside it alone: the loop, or frozen weights where it needs no training."""
+
+    def inside() -> Learner:
+        return Gradient([Replay(share=0.5, rows=20)], SETTINGS) if learner.trains else Frozen()
+
+    alone = run(inside(), load())[2]
+    assert run(learner(**learner.active).around(inside()), load())[2] != alone, f"{learner.__name__}({_shown(learner)}) does nothing"
 
 
 def same_run_twice(learner: type[Around], load: Load) -> None:

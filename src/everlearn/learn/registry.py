@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from everlearn.learn.base import Around
+from everlearn.learn.codebook import Codebook
 from everlearn.learn.objectives.base import Objective
 from everlearn.learn.objectives.grpo import GRPO
 from everlearn.learn.objectives.preference import Preference
@@ -18,4 +19,8 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "self_distill": SelfDistill,
 }
 
-LEARNERS: dict[str, type[Around]] = {"recover": Recover, "routed_adapters": RoutedAdapters}
+LEARNERS: dict[str, type[Around]] = {
+    "codebook": Codebook,
+    "recover": Recover,
+    "routed_adapters": RoutedAdapters,
+}

@@ -15,6 +15,7 @@ METHODS = {
     "agem": "where a step would harm remembered rows, the harmful part of it is taken out",
     "autoregressive": "each experience's learning rate is where one long fall over the whole stream would stand",
     "average": "what is kept is a running average of the weights",
+    "codebook": "each wrong answer is put right by a code at one layer, which holds for its prompt and no other; no weight moves",
     "der": "remembered rows are learned with what the model said when it first learned them",
     "distill": "the model is held to what it said before the experience, token by token",
     "ewc": "weights that mattered to past experiences are pulled back to where those left them",

@@ -10,9 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from everlearn.disk import writable, write_whole
+from everlearn.disk import one_writer, writable, write_whole
 from everlearn.errors import SettingError, StateError, did_you_mean
-from everlearn.records import one_writer
 from everlearn.version import VERSION
 from everlearn.versions.migrations import FORMAT, migrated, read_about, write_about
 from everlearn.versions.objects import Objects

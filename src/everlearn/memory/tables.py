@@ -1,0 +1,156 @@
+"""The table of a dated store: its columns, its rows, and what is asked of it, in LanceDB's words."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everlearn.errors import MissingExtra, StateError
+from everlearn.memory.chains import Link
+from everlearn.memory.passages import Passage
+from everlearn.memory.words import words_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+Vectors = NDArray[np.float32]
+
+NAME = "passages"
+TOLD = b"everlearn"  # the key in the table's schema under which its embedder stands
+TEXTS = ("id", "text", "subject", "valid_from", "valid_to", "origin")  # a passage's own columns that are text
+AT_ONCE = 5000  # ids named in one condition
+
+
+def connected(uri: str, storage: Mapping[str, str] | None) -> Any:
+    """The database at a local folder or an object storage's address; every read sees what was written last."""
+    try:
+        import lancedb
+    except ImportError as problem:
+        raise MissingExtra(f"the dated store needs lancedb, which is not installed (uri={uri!r}). Run pip install 'everlearn[memory]'.") from problem
+    return lancedb.connect(uri, read_consistency_interval=timedelta(0), storage_options=dict(storage) if storage else None)
+
+
+def existing(database: Any) -> Any | None:
+    """The store's table, None before its first row."""
+    return database.open_table(NAME) if NAME in database.list_tables().tables else None
+
+
+def created(database: Any, dimension: int, embedder: str, rows: pa.Table | None = None) -> Any:
+    """A new table for vectors of this length with these rows, its full text index with it; takes the place of one that is there, in one commit."""
+    like = schema(dimension, embedder)
+    table = database.create_table(NAME, like.empty_table() if rows is None else rows, schema=like, mode="overwrite")
+    index_words(table)
+    return table
+
+
+def schema(dimension: int, embedder: str) -> pa.Schema:
+    import pyarrow as pa
+
+    texts = [(name, pa.string()) for name in (*TEXTS, "key", "words", "until", "superseded_by")]
+    rest = [("sources", pa.list_(pa.string())), ("trust", pa.float32()), ("number", pa.int64()), ("vector", pa.list_(pa.float32(), dimension))]
+    return pa.schema([*texts, *rest], metadata={TOLD: json.dumps({"embedder": embedder, "dimension": dimension}).encode()})
+
+
+def told_of(table: Any) -> tuple[str, int]:
+    """The table's embedder and the length of its vectors. Raises StateError for a table that is no dated store's."""
+    told = (table.schema.metadata or {}).get(TOLD)
+    if told is None:
+        raise StateError(f"this table is no dated store's (table={table.name!r}, columns={table.schema.names[:4]!r}). Name another folder.")
+    found = json.loads(told)
+    return str(found["embedder"]), int(found["dimension"])
+
+
+def index_words(table: Any) -> None:
+    """Make the full text index anew, over words that are already told apart."""
+    from lancedb.index import FTS
+
+    plain = FTS(base_tokenizer="whitespace", stem=False, remove_stop_words=False, ascii_folding=False, lower_case=False, max_token_length=None)
+    table.create_index("words", config=plain, replace=True)
+
+
+def arrow_of(links: Sequence[Link], vectors: Vectors, like: pa.Schema) -> pa.Table:
+    """Rows as a table; vectors (n, d)."""
+    import pyarrow as pa
+
+    passages = [link.passage for link in links]
+    columns: dict[str, Any] = {name: [getattr(passage, name) for passage in passages] for name in TEXTS}
+    columns |= {"key": [passage.key for passage in passages], "words": [" ".join(words_of(passage.text)) for passage in passages]}
+    columns |= {"until": [link.until for link in links], "superseded_by": [link.superseded_by for link in links]}
+    columns |= {"sources": [list(passage.sources) for passage in passages], "trust": [passage.trust for passage in passages]}
+    columns["number"] = [link.number for link in links]
+    columns["vector"] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1), pa.float32()), vectors.shape[1])
+    return pa.table(columns, schema=like)
+
+
+def links_of(rows: pa.Table) -> list[Link]:
+    """Rows of a table that has all columns but perhaps the vectors."""
+    names = [*TEXTS, "until", "superseded_by", "sources", "trust", "number"]
+    found = []
+    for row in rows.select(names).to_pylist():
+        until, superseded_by, sources, number = (row.pop(name) for name in ("until", "superseded_by", "sources", "number"))
+        passage = Passage(**{**row, "trust": float(np.float32(row["trust"]))}).said_by(tuple(sources))
+        found.append(Link(passage, int(number), until, superseded_by))
+    return found
+
+
+def vectors_of(rows: pa.Table) -> Vectors:
+    """The vectors of these rows, (n, d)."""
+    column = rows["vector"].combine_chunks()
+    width = int(rows.schema.field("vector").type.list_size)
+    return np.asarray(column.flatten(), dtype=np.float32).reshape(-1, width)
+
+
+def shown(link: Link) -> Passage:
+    """The passage as users see it: valid until it is superseded."""
+    return replace(link.passage, valid_to=link.until, superseded_by=link.superseded_by)
+
+
+def holding(as_of: str) -> str:
+    """The condition under which a row holds on a date; for "" by what was told last, an end that was given with it not yet over."""
+    if not as_of:
+        return f"superseded_by = '' AND (until = '' OR until > {quoted(datetime.now(UTC).date().isoformat())})"
+    return f"valid_from <= {quoted(as_of)} AND (until > {quoted(as_of)} OR (until = '' AND superseded_by = ''))"
+
+
+def among(column: str, values: Iterable[str]) -> list[str]:
+    """Conditions that together name every row with one of these values."""
+    given = list(dict.fromkeys(values))
+    return [f"{column} IN ({', '.join(map(quoted, given[at : at + AT_ONCE]))})" for at in range(0, len(given), AT_ONCE)]
+
+
+def quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def rows_where(table: Any, condition: str, vectors: bool = False) -> pa.Table:
+    """All columns of the rows that meet a condition, with their place in the table as `_rowid`."""
+    columns = [name for name in table.schema.names if vectors or name != "vector"]
+    return table.search().where(condition).select(columns).with_row_id(True).to_arrow()
+
+
+@contextmanager
+def knowing() -> Iterator[None]:
+    """Without LanceDB's warning that other readers of old versions will fail: a store's readers always read the newest."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*removes every version", category=UserWarning)
+        yield
+
+
+def is_local(uri: str) -> bool:
+    return "://" not in uri
+
+
+def folder_of(uri: str) -> Path | None:
+    """Where writers lock each other out; None for what is no local folder."""
+    return Path(uri) if is_local(uri) else None
