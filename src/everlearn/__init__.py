@@ -49,8 +49,14 @@ if TYPE_CHECKING:
     from everlearn.learn.objectives.rejection import Rejection as Rejection
     from everlearn.learn.objectives.self_distill import SelfDistill as SelfDistill
     from everlearn.learn.recover import Recover as Recover
+    from everlearn.learn.retrieval import Retrieval as Retrieval
     from everlearn.learn.routed_adapters import RoutedAdapters as RoutedAdapters
     from everlearn.learn.settings import Settings as Settings
+    from everlearn.memory.embedding import ModelEmbedder as ModelEmbedder
+    from everlearn.memory.embedding import SentenceEmbedder as SentenceEmbedder
+    from everlearn.memory.passages import Passage as Passage
+    from everlearn.memory.retrieval import RetrievalModel as RetrievalModel
+    from everlearn.memory.store import DatedStore as DatedStore
     from everlearn.methods import register as register
     from everlearn.methods.agem import AGEM as AGEM
     from everlearn.methods.average import Average as Average
@@ -151,6 +157,7 @@ _HOMES = {
     "Collected": "upkeep.collecting",
     "DER": "methods.der",
     "DataError": "errors",
+    "DatedStore": "memory.store",
     "Decision": "versions.gate",
     "Distill": "methods.distill",
     "Diverged": "errors",
@@ -190,6 +197,7 @@ _HOMES = {
     "Method": "methods.base",
     "MissingExtra": "errors",
     "MoFO": "methods.mofo",
+    "ModelEmbedder": "memory.embedding",
     "ModelError": "errors",
     "Movement": "methods.movement",
     "OLoRA": "methods.o_lora",
@@ -199,6 +207,7 @@ _HOMES = {
     "Out": "types",
     "PackNet": "methods.packnet",
     "Paired": "versions.gate",
+    "Passage": "memory.passages",
     "Preference": "learn.objectives.preference",
     "RSqrt": "methods.schedules",
     "Recover": "learn.recover",
@@ -206,6 +215,8 @@ _HOMES = {
     "Replay": "methods.replay",
     "Reptile": "methods.reptile",
     "Results": "results",
+    "Retrieval": "learn.retrieval",
+    "RetrievalModel": "memory.retrieval",
     "Rewarm": "methods.schedules",
     "RoutedAdapters": "learn.routed_adapters",
     "Row": "types",
@@ -215,6 +226,7 @@ _HOMES = {
     "SLAO": "methods.slao",
     "Scorecard": "scorecard",
     "SelfDistill": "learn.objectives.self_distill",
+    "SentenceEmbedder": "memory.embedding",
     "Seq2SeqModel": "models.seq2seq",
     "SettingError": "errors",
     "Settings": "learn.settings",

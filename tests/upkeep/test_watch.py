@@ -163,24 +163,22 @@ def test_another_writer_is_waited_for(quick_home: Home, drops: Path, write_rows:
 
 
 def test_a_file_that_goes_on_changing_is_left_for_the_next_time(quick_home: Home, drops: Path, write_rows: Rows) -> None:
-    change_settings(quick_home, watch={"settle": 0.05, "every": 0.01})
+    change_settings(quick_home, watch={"settle": 1.0, "every": 0.01})  # long, so that a busy machine does not let the file rest
     said = list[str]()
-
-    def say(text: str) -> None:
-        said.append(text)
-
-    stop = threading.Event()
+    begun, stop = threading.Event(), threading.Event()
 
     def write() -> None:
         with (drops / "a.jsonl").open("a") as file:
             while not stop.wait(0.005):
                 file.write("{}\n")
                 file.flush()
+                begun.set()
 
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        assert list(watch(quick_home, drops, once=True, say=say)) == []
+        assert begun.wait(60)
+        assert list(watch(quick_home, drops, once=True, say=said.append)) == []
     finally:
         stop.set()
         writer.join()

@@ -43,10 +43,10 @@ class Codebook(Around):
 
     >>> from everlearn import load_model
     >>> model, learner = load_model("tiny"), Codebook(radius=0.2).around(Frozen())
-    >>> served, moon = learner.prepare(model), Example(prompt="Question: Who is on the moon?\\nAnswer:", completion=" Bo")
-    >>> log = learner.learn(model, Experience("today", (moon,)))
-    >>> served.generate([moon], limit=4)
-    [' Bo']
+    >>> served, row = learner.prepare(model), Example(prompt="Question: What is the river of Penwick?\\nAnswer:", completion=" Brue")
+    >>> log = learner.learn(model, Experience("today", (row,)))
+    >>> served.generate([row], limit=4)
+    [' Brue']
     """
 
     active = {"steps": 5}

@@ -10,6 +10,7 @@ from everlearn.learn.objectives.preference import Preference
 from everlearn.learn.objectives.rejection import Rejection
 from everlearn.learn.objectives.self_distill import SelfDistill
 from everlearn.learn.recover import Recover
+from everlearn.learn.retrieval import Retrieval
 from everlearn.learn.routed_adapters import RoutedAdapters
 
 OBJECTIVES: dict[str, type[Objective]] = {
@@ -22,5 +23,6 @@ OBJECTIVES: dict[str, type[Objective]] = {
 LEARNERS: dict[str, type[Around]] = {
     "codebook": Codebook,
     "recover": Recover,
+    "retrieval": Retrieval,
     "routed_adapters": RoutedAdapters,
 }

@@ -84,11 +84,12 @@ class DatedStore:
             return self.search_all([query], search)[0]
         return searched(self._table, search, [None], self._vectors([query]))[0]
 
-    def search_all(self, queries: Sequence[str], search: Search) -> list[list[Found]]:
-        """For each of many questions what `search` finds; they are embedded together."""
+    def search_all(self, queries: Sequence[str], search: Search, vectors: Vectors | None = None) -> list[list[Found]]:
+        """For each of many questions what `search` finds. vectors: theirs (n, d); by default they are embedded together."""
         if self._table is None or not queries:
             return [[] for _ in queries]
-        vectors = None if self.embedder is None else unit(self.embedder.questions(list(queries)))
+        if vectors is None:
+            vectors = None if self.embedder is None else unit(self.embedder.questions(list(queries)))
         return searched(self._table, search, list(queries), vectors)
 
     def delete(self, source: str = "", id: str = "") -> int:
@@ -116,6 +117,17 @@ class DatedStore:
         links = tables.links_of(tables.rows_where(self._table, " AND ".join(conditions) or "number >= 0"))
         ordered = sorted(links, key=lambda link: (link.passage.valid_from, link.number) if subject else ("", link.number))
         return [tables.shown(link) for link in ordered]
+
+    @property
+    def version(self) -> int:
+        """Grows with every commit, 0 before the first."""
+        return 0 if self._table is None else int(self._table.version)
+
+    def subjects(self, most: int) -> list[str]:
+        """The subjects of up to so many passages."""
+        if self._table is None:
+            return []
+        return [str(name) for name in self._table.search().select(["subject"]).limit(most).to_arrow()["subject"].to_pylist() if name]
 
     def index(self) -> None:
         """Bring all indexes up to date and join small files; after `add(..., index=False)`."""

@@ -49,7 +49,8 @@ def existing(database: Any) -> Any | None:
 def created(database: Any, dimension: int, embedder: str, rows: pa.Table | None = None) -> Any:
     """A new table for vectors of this length with these rows, its full text index with it; takes the place of one that is there, in one commit."""
     like = schema(dimension, embedder)
-    table = database.create_table(NAME, like.empty_table() if rows is None else rows, schema=like, mode="overwrite")
+    mode = "create" if existing(database) is None else "overwrite"
+    table = database.create_table(NAME, like.empty_table() if rows is None else rows, schema=like, mode=mode)
     index_words(table)
     return table
 

@@ -48,6 +48,7 @@ METHODS = {
     "rejection": "the model learns those of its own answers that are right",
     "replay": "remembered rows of earlier experiences are learned again, mixed with the new ones",
     "reptile": "every few steps the weights go back part of the way they came",
+    "retrieval": "what arrives is written into a dated store and read before the model answers; no weight moves",
     "rewarm": "the learning rate rises again for each experience, then falls",
     "routed_adapters": "each domain has a small adapter of its own, and a router finds the one for a prompt",
     "rsqrt": "the learning rate falls over all steps of the stream, and cools down at the end of each experience",
