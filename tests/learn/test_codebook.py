@@ -10,7 +10,7 @@ import torch
 from everlearn import Codebook, DataError, Example, Experience, Gradient, ModelError, Replay, SettingError, Settings, StateError, load_model
 from everlearn.learn.bounds import Frozen
 from everlearn.learn.routed_adapters import RoutedAdapters
-from everlearn.memory.codebook import CodebookModel
+from everlearn.memory.codebook import CodebookModel, put, since
 from everlearn.models.feed_forward import feed_forwards, last_projections, place_of
 
 KNOWN = [Example(prompt=f"Question: What is {n} plus 5?\nAnswer:", completion=f" {n + 5}") for n in range(2, 12)]
@@ -48,6 +48,17 @@ def test_edits_are_said_and_scored_in_any_batch_and_the_rest_stays_bit_for_bit()
 
 def nats_of(model: object, rows: Sequence[Example]) -> list[list[float]]:
     return model.score(rows, [[row.completion or ""] for row in rows])  # type: ignore[attr-defined, no-any-return]
+
+
+def test_answers_of_several_tokens_that_the_model_never_says_are_said() -> None:
+    rows = [Example(prompt=f"Question: {asks}?\nAnswer:", completion=f" {says}") for asks, says in {"Who sings": "Maria Lopez", "Who is it": "Ann"}.items()]
+    assert said(coded(rows)[1], rows) == [row.completion for row in rows]
+    assert said(coded(rows, tokens=1)[1], rows) != [row.completion for row in rows], "one value for all tokens cannot"
+
+
+def test_after_the_last_value_it_goes_on_standing() -> None:
+    out, values = torch.zeros(1, 5, 1), torch.tensor([[[1.0], [2.0]]])
+    assert put(out, values, since(torch.tensor([1]), 5))[0, :, 0].tolist() == [0, 1, 2, 2, 2]
 
 
 def test_deleting_undoes_exactly() -> None:
@@ -98,6 +109,7 @@ def test_around_learning_weights_the_codes_follow_them() -> None:
         ({"radius": 0}, "codebook radius must be at least"),
         ({"steps": 0}, "codebook steps must be at least 1, got 0"),
         ({"rate": 0}, "codebook rate must be at least"),
+        ({"tokens": 0}, "codebook tokens must be at least 1, got 0"),
         ({"layer": 4}, "codebook layer must be between -4 and 3, got 4"),
     ],
 )

@@ -14,7 +14,7 @@ from everlearn.errors import DataError, SettingError, StateError
 from everlearn.learn.base import Around, LearnLog
 from everlearn.learn.bounds import Frozen
 from everlearn.learn.fit import Checkpoint
-from everlearn.memory.codebook import CodebookModel, asked_at, replaced
+from everlearn.memory.codebook import CodebookModel, asked_at, put, replaced, since
 from everlearn.memory.codes import Codes
 from everlearn.methods.base import State, at_least
 from everlearn.models.batch import by_length
@@ -29,17 +29,18 @@ SURE = 0.1  # nats a token below which a value that is right is done
 
 
 class Codebook(Around):
-    """Each wrong answer becomes a code at one layer: the prompt's key, and a value learned for that answer alone. Deleting the code undoes the edit exactly.
+    """Each wrong answer becomes a code at one layer: the prompt's key, and values learned for that answer alone. Deleting the code undoes the edit exactly.
 
     GRACE, Hartvigsen et al. 2023, arXiv:2211.11031. At the last projection of block `layer`'s feed-forward, the input at the prompt's last token is the key.
-    A prompt whose key lies within a code's radius is answered with the code's value in place of what the layer gives, from the prompt's last token on; all
+    A prompt whose key lies within a code's radius is answered with the code's values in place of what the layer gives, from the prompt's last token on; all
     others as if there were no codebook. An answer that is right already gets no code. Radii split and widen as in the paper.
     Differs: every edit has a key and a value of its own, also near one of the same answer, so that it can be taken back exactly; a prompt is looked up
-    once, not again at each token of its answer; the values of many edits are learned at once, each by its own loss; a radius is relative to its key.
+    once, not again at each token of its answer, and each token has a value of its own (one for all cannot say an answer of several tokens in a small model:
+    docs/experiments.md); the values of many edits are learned at once, each by its own loss; a radius is relative to its key.
     Where weights learn beneath (joined to replay, say), they learn first, the keys are read anew, and what is wrong then gets a code.
 
     layer: a block, counted from 0 or, negative, from the end.   radius: of a fresh code, as a share of its key's length, > 0.   steps: Adam steps on
-    a value, >= 1.   rate: of these, relative to the size of what the layer gives, > 0.
+    values, >= 1.   rate: of these, relative to the size of what the layer gives, > 0.   tokens: values an edit has, the last for all after it, >= 1.
 
     >>> from everlearn import load_model
     >>> model, learner = load_model("tiny"), Codebook(radius=0.2).around(Frozen())
@@ -52,15 +53,16 @@ class Codebook(Around):
     active = {"steps": 5}
     family = "memory networks"
     paper = "Hartvigsen et al. 2023, arXiv:2211.11031"
-    stores = "a key, a value and the example itself of each edit"
+    stores = "a key, a value a token and the example itself of each edit"
     cost = "learning: up to `steps` passes over what is wrong; answering: one look-up a prompt"
     trains = False
 
-    def __init__(self, layer: int = -3, radius: float = 0.2, steps: int = 100, rate: float = 0.5) -> None:
+    def __init__(self, layer: int = -3, radius: float = 0.2, steps: int = 100, rate: float = 1.0, tokens: int = 16) -> None:
         at_least("codebook radius", radius, 1e-9)
         at_least("codebook steps", steps, 1)
         at_least("codebook rate", rate, 1e-9)
-        self.layer, self.radius, self.steps, self.rate = layer, radius, steps, rate
+        at_least("codebook tokens", tokens, 1)
+        self.layer, self.radius, self.steps, self.rate, self.tokens = layer, radius, steps, rate, tokens
         self.codes = Codes(radius)
 
     def prepare(self, model: TrainedModel) -> CodebookModel:
@@ -148,7 +150,7 @@ class Codebook(Around):
             self.codes.values[at] = self._learned(wrong)[1]
 
     def _learned(self, rows: Sequence[Row], learn: bool = True) -> tuple[Tensor, Tensor]:
-        """Keys (rows, K) and values (rows, V); without `learn`, values as the layer gives them."""
+        """Keys (rows, K) and values (rows, A, V); without `learn`, values as the layer gives them."""
         keys, values = dict[str, Tensor](), dict[str, Tensor]()
         with as_found(self.model.module):
             for part in by_length(rows, MOST_TOKENS):
@@ -165,7 +167,8 @@ class Codebook(Around):
         seen: list[Tensor] = []
 
         def noted(given: Tensor, out: Tensor) -> Tensor:
-            seen.extend((given[every, at].float(), out[every, at].float(), out.float().square().mean().sqrt()))
+            places = (at[:, None] + torch.arange(self.tokens, device=at.device)).clamp_max(out.shape[1] - 1)
+            seen.extend((given[every, at].float(), out[every[:, None], places].float(), out.float().square().mean().sqrt()))
             return out
 
         with torch.no_grad(), replaced(self._place, noted):
@@ -176,21 +179,18 @@ class Codebook(Around):
         return key, value
 
     def _descended(self, batch: Batch, at: Tensor, start: Tensor, rate: float) -> Tensor:
-        """The values (B, V) after their steps; what is done rests."""
+        """The values (B, A, V) after their steps; what is done rests, and behind the answer its last value stands."""
         value = start.clone().requires_grad_()
         adam = torch.optim.Adam([value], rate)
-        tail = torch.arange(batch.tokens.shape[1], device=at.device)[None] >= at[:, None]
+        offsets = since(at, batch.tokens.shape[1])
         answer = batch.at - batch.row * batch.tokens.shape[1] >= at[batch.row]  # of several turns the last alone
         done = torch.zeros(len(at), dtype=torch.bool, device=at.device)
 
-        def put(_: Tensor, out: Tensor) -> Tensor:
-            return torch.where(tail[..., None], value[:, None].to(out), out)
-
+        count = torch.zeros(len(at), device=at.device).index_add(0, batch.row, answer.float())
         for _ in range(self.steps):
-            with replaced(self._place, put):
+            with replaced(self._place, lambda _, out: put(out, value, offsets)):
                 logits = self.model.logits(batch).logits
             losses = torch.where(answer, cross_entropy(logits.float(), batch.targets, reduction="none"), 0)
-            count = torch.zeros_like(start[:, 0]).index_add(0, batch.row, answer.float())
             mean = torch.zeros_like(count).index_add(0, batch.row, losses) / count
             done = done | ((mean.detach() < SURE) & ~_missed(logits, batch))
             if bool(done.all()):
@@ -199,8 +199,9 @@ class Codebook(Around):
             before = value.detach().clone()
             adam.step()
             with torch.no_grad():
-                value.copy_(torch.where(done[:, None], before, value))
-        return value.detach()
+                value.copy_(torch.where(done[:, None, None], before, value))
+        last = torch.minimum(torch.arange(self.tokens, device=at.device)[None], count.long()[:, None] - 1)
+        return value.detach()[torch.arange(len(at), device=at.device)[:, None], last]
 
     def _around(self, checkpoint: Checkpoint) -> Checkpoint:
         """The given checkpoint, offered this learner's state with that of the running loop inside."""

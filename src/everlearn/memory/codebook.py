@@ -23,9 +23,9 @@ Replace = Callable[[Tensor, Tensor], Tensor]
 class CodebookModel(CausalModel):
     """A LanguageModel over another's weights whose answers a codebook corrects where a prompt falls within a code's radius.
 
-    One layer is looked up, once a prompt: its input at the prompt's last token is the query, and from that token on the code's value stands for what the
-    layer gives, while the answer is said as well as when one is scored. Every prompt of a batch has its own code, or none. Plain text asks nothing, and
-    no code holds for it.
+    One layer is looked up, once a prompt: its input at the prompt's last token is the query, and from that token on the code's values stand for what the
+    layer gives, one for each token of an answer, the last one for all after it, while the answer is said as well as when one is scored. Every prompt of a
+    batch has its own code, or none. Plain text asks nothing, and no code holds for it.
 
     layer: a linear layer of the model's module.
 
@@ -49,7 +49,7 @@ class CodebookModel(CausalModel):
 
         def replace(given: Tensor, out: Tensor) -> Tensor:
             found = self.codes.find(given[torch.arange(len(given)), last.clamp_min(0)])
-            return self._coded(out, torch.where(last < 0, -1, found), last)
+            return self._coded(out, torch.where(last < 0, -1, found), since(last, out.shape[1]))
 
         with as_found(self.module), replaced(self.layer, replace):
             return Out(super()._forward(batch.at, input_ids=batch.tokens, attention_mask=batch.mask, use_cache=False)[0])
@@ -63,29 +63,28 @@ class CodebookModel(CausalModel):
             raise ModelError(f"a model with a codebook goes on from its own cache alone (cache={type(cache).__name__!r}). Start with the prompts.")
 
         def replace(given: Tensor, out: Tensor) -> Tensor:
-            first, last = cache.codes is None, out.new_full((len(out),), out.shape[1] - 1, dtype=torch.long)
             if cache.codes is None:  # the prompts, padded on the left
-                cache.codes = self.codes.find(given[:, -1])
-            return self._coded(out, cache.codes, last if first else torch.zeros_like(last))
+                cache.codes, cache.said = self.codes.find(given[:, -1]), 1 - out.shape[1]
+            offsets = since(cache.codes.new_full((len(out),), -cache.said), out.shape[1])
+            cache.said += out.shape[1]
+            return self._coded(out, cache.codes, offsets)
 
         with replaced(self.layer, replace):
             return super()._forward(keep, **inputs)
 
-    def _coded(self, out: Tensor, found: Tensor, last: Tensor) -> Tensor:
-        """What the layer gave (B, T, V), and from `last` (B,) on the values of the edits `found` (B,)."""
-        if not bool((found >= 0).any()):
-            return out
-        values = self.codes.values[found.clamp_min(0)].to(out)
-        since = torch.arange(out.shape[1], device=out.device)[None] >= last[:, None]
-        return torch.where((since & (found >= 0)[:, None])[..., None], values[:, None], out)
+    def _coded(self, out: Tensor, found: Tensor, offsets: Tensor) -> Tensor:
+        """What the layer gave (B, T, V), and from offset 0 on (B, T) the values of the edits `found` (B,)."""
+        held = found >= 0
+        return put(out, self.codes.values[found.clamp_min(0)], torch.where(held[:, None], offsets, -1)) if bool(held.any()) else out
 
 
 class _CodedCache(DynamicCache):
-    """A cache that knows which edit each of its rows is answered by, (B,), None before the prompts were read."""
+    """A cache that knows which edit each of its rows is answered by, (B,), None before the prompts were read, and how many tokens it holds since their last."""
 
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__(config=config)
         self.codes: Tensor | None = None
+        self.said = 0
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keep these rows, which may repeat."""
@@ -102,6 +101,21 @@ def replaced(layer: nn.Module, replace: Replace) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+def since(last: Tensor, width: int) -> Tensor:
+    """How far each of `width` positions is behind the last token of its prompt (B,): (B, T), negative within the prompt.
+
+    >>> since(torch.tensor([1, 2]), 4).tolist()
+    [[-1, 0, 1, 2], [-2, -1, 0, 1]]
+    """
+    return torch.arange(width, device=last.device)[None] - last[:, None]
+
+
+def put(out: Tensor, values: Tensor, offsets: Tensor) -> Tensor:
+    """What a layer gave (B, T, V), with each row's values (B, A, V) from offset 0 on (B, T); the last value stands for all after it."""
+    at = offsets.clamp(0, values.shape[1] - 1)
+    return torch.where((offsets >= 0)[..., None], values.to(out)[torch.arange(len(out), device=out.device)[:, None], at], out)
 
 
 def asked_at(row: Row) -> int:

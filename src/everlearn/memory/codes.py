@@ -23,7 +23,7 @@ class Codes:
     the new one's ball touches is widened to reach the new key where both have the same answer, and else both balls end half-way. So an edit that is
     taken away leaves what would be there without it. Of edits of one question the newest holds; without it the one before holds again.
 
-    radius: of a fresh edit, as a share of its key's length, > 0.
+    radius: of a fresh edit, as a share of its key's length, > 0.   A value is a tensor of any shape, one for all.
 
     >>> codes = Codes(radius=0.1)
     >>> codes.add([Example(prompt="Mayor?", completion=" Bo")], torch.tensor([[3.0, 4.0]]), torch.tensor([[1.0]]))
@@ -34,7 +34,7 @@ class Codes:
     def __init__(self, radius: float) -> None:
         self.radius = radius
         self.edits: list[Example] = []
-        self.keys, self.values = torch.empty(0, 0), torch.empty(0, 0)  # (edits, K), (edits, V)
+        self.keys, self.values = torch.empty(0, 0), torch.empty(0, 0)  # (edits, K), (edits, ...)
         self._held: list[int] = []  # edits that hold, oldest first
         self.radii = torch.empty(0)  # of those
 
