@@ -3,8 +3,9 @@
     python make_streams.py streams --scale 0.25
     python benchmarks/streams.py streams --model models/news2016 [--minutes 60] [--only support banking]        (make results)
 
-Of each stream the first four experiences. Every method one seed; plain, replay, the default recipe and joint three. Runs come in the order
-of what they tell: one seed of everything, short streams first, then the other seeds. A run that the budget cuts off is kept and continued.
+Of each stream the first four experiences. Every method one seed, memories beside the model on `facts` and `translation`; plain, replay, the default recipe
+and joint three. Runs come in the order of what they tell: one seed of everything, short streams first, then the other seeds. A run that the budget cuts
+off is kept and continued.
 The strengths are those chosen on the validation rows of `support` (benchmarks/support.py). The rate, batch and passes of the short-answer streams
 are those the model's own notes give for `support`; the three streams of long texts get two passes, set by their size before any run.
 """
@@ -26,6 +27,7 @@ LONG = ("recommendation", "news", "translation")
 SETTINGS = Settings(rate=5e-4, passes=5, batch=16)
 SEVERAL = ("plain", "replay(share=1)", "keep_current", "joint")
 ONCE = ("frozen", "l2(strength=0.0001)", "l2_sp(strength=0.01)", "ewc(strength=0.1)", "distill(strength=0.1)")
+MEMORY, WITH_MEMORY = ("retrieval", "codebook", "knn_lm", "sparse_memory"), ("facts", "translation")
 SEEDS = 3
 
 
@@ -35,8 +37,12 @@ class BudgetSpent(Exception):
 
 def planned(names: list[str]) -> list[tuple[str, str, int]]:
     """(stream, method, seeds) in the order of running."""
-    first = [(name, method, 1) for name in names for method in (*SEVERAL, *ONCE)]
+    first = [(name, method, 1) for name in names for method in methods_of(name)]
     return first + [(name, method, SEEDS) for name in names for method in SEVERAL]
+
+
+def methods_of(name: str) -> tuple[str, ...]:
+    return (*SEVERAL, *ONCE, *(MEMORY if name in WITH_MEMORY else ()))
 
 
 def shortened(folder: Path) -> Stream:
@@ -47,9 +53,8 @@ def shortened(folder: Path) -> Stream:
 
 def finished(out: Path, stream: Stream) -> dict[str, int]:
     """How many seeds of each method are on disk."""
-    wanted = (*SEVERAL, *ONCE)
     found = [path.name for path in (out / stream.name / "runs").glob("*.json")]
-    return {method: sum(name.startswith(slug(method) + "-seed") for name in found) for method in wanted}
+    return {method: sum(name.startswith(slug(method) + "-seed") for name in found) for method in methods_of(stream.name)}
 
 
 def slug(method: str) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+import torch
 
 from everlearn import DataError, Example, Experience, Gradient, MissingExtra, Replay, Retrieval, RetrievalModel, SettingError, Settings, StateError, load_model
 from everlearn.learn.bounds import Frozen
@@ -158,3 +161,25 @@ def test_mistakes_are_told(both: tuple[Retrieval, RetrievalModel]) -> None:
         embedder_of("all-MiniLM", served.model)
     with pytest.raises(MissingExtra, match="sentence-transformers"):
         SentenceEmbedder("all-MiniLM")
+
+
+def test_a_row_is_scored_by_its_very_tokens_with_its_passages_before_it(both: tuple[Retrieval, RetrievalModel]) -> None:
+    _, served = both
+    question = asks("Penwick", "Tamar", "", LATER)
+    (row,) = served.encoder.rows([question])
+    (window,) = served.encoder.rows([Example(text="The river of Penwick is Brue. " * 3)])
+    window = replace(window, tokens=window.tokens[:9], learned=(5, 6, 7, 8))
+    drawn = replace(row, tokens=(*row.tokens[:-2], 7, *row.tokens[-1:]))
+    plain = load_model("tiny")
+    for rows in ([window], [row, window, drawn]):
+        out = served.logits(batch := served.batch(rows))
+        assert len(out.logits) == len(batch.targets)
+    assert torch.equal(served.logits(served.batch([window])).logits, plain.logits(plain.batch([window])).logits)
+    nats = served.logits(served.batch([row])).logits.detach().log_softmax(1).gather(1, served.batch([row]).targets[:, None])
+    assert float(nats[:-1].sum()) == pytest.approx(served.score([question], [[" Tamar"]])[0][0], abs=1e-4)
+
+
+def test_where_passages_leave_no_room_a_row_is_read_bare(both: tuple[Retrieval, RetrievalModel]) -> None:
+    _, served = both
+    (row,) = served.encoder.rows([asks("Penwick", "Tamar" * 300, "", LATER)])
+    assert served._told(row, served.read([row.example])[0]) is row

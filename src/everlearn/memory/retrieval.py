@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -79,9 +80,26 @@ class RetrievalModel:
         return self.model.batch(rows)
 
     def logits(self, batch: Batch) -> Out:
-        """Of the batch's learned tokens, each row read with its passages; of what is too long the beginning is left out."""
-        rows = self.encoder.rows(self.read([row.example for row in batch.rows]))
-        return self.model.logits(self.model.batch(rows))
+        """Of the batch's learned tokens, each row read with its passages; of what is too long the beginning is left out.
+
+        A row is read as it is (it may be a window of a text, or drawn tokens) where nothing is found, or the passages leave no room for what it learns.
+        """
+        read = self.read([row.example for row in batch.rows])
+        if all(e is row.example for e, row in zip(read, batch.rows, strict=True)):
+            return self.model.logits(batch)
+        return self.model.logits(self.model.batch([self._told(row, e) for row, e in zip(batch.rows, read, strict=True)]))
+
+    def _told(self, row: Row, read: Example) -> Row:
+        """The row's own tokens after its question as it is read."""
+        if read is row.example:
+            return row
+        asked, told = self.encoder.prompts([row.example, read])
+        start, rest = len(self.encoder.start), row.tokens[len(asked) :]
+        told = told[:start] + told[start:][max(0, len(told) + len(rest) - self.encoder.longest) :]
+        tokens, shift = (*told, *rest), len(told) - len(asked)
+        learned = tuple(at + shift for at in row.learned)
+        fits = all(at > start and tokens[at : at + 1] == row.tokens[at - shift : at - shift + 1] for at in learned)
+        return replace(row, tokens=tokens, learned=learned) if fits else row
 
     def generate(self, prompts: Sequence[Example], limit: int, lines: bool = False) -> list[str]:
         return self.model.generate(self.read(prompts), limit, lines)
