@@ -28,7 +28,7 @@ from everlearn.models.weights import TrainedModel
 from everlearn.results import write_json
 
 BATCH, LIMIT = 10, 16
-RECIPES = ("plain", "replay(share=1)", "codebook")
+RECIPES = ("plain", "replay(share=1)", "codebook", "retrieval", "sparse_memory")
 SETTINGS = Settings(rate=3e-4, passes=10, batch=10)
 
 
@@ -109,7 +109,9 @@ def main() -> None:
             found.append(one := measured(kind, recipe, rows, given.model))
             print("  ".join(f"{value:.3f}" if isinstance(value, float) else str(value) for value in one.values()), flush=True)
     if given.write:
-        write_json(given.write, {"runs": found})
+        again = {(one["data"], one["recipe"]) for one in found}
+        earlier = json.loads(given.write.read_text())["runs"] if given.write.exists() else []
+        write_json(given.write, {"runs": [*(one for one in earlier if (one["data"], one["recipe"]) not in again), *found]})
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ python scripts/write_tables.py demo=runs/demo/results.json   this one from elsew
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -35,11 +36,20 @@ def of_streams() -> str:
     return "\n".join(found)
 
 
+def of_edits() -> str:
+    """A line a method and data set."""
+    lines = ["| data | method | reliability | generality | locality | seconds an edit |", "| --- | --- | ---: | ---: | ---: | ---: |"]
+    for run in json.loads((RESULTS / "edits.json").read_text(encoding="utf-8"))["runs"]:
+        said = [f"{100 * run[name]:.1f} ({100 * run[f'{name}_forced']:.1f})" for name in ("reliability", "generality")]
+        lines.append(f"| {run['data']} | {run['recipe']} | {said[0]} | {said[1]} | {100 * run['locality']:.1f} | {run['seconds_an_edit']:.2f} |")
+    return "\n".join([*lines, ""])
+
+
 def main() -> None:
     given = dict(word.split("=", 1) for word in sys.argv[1:]) or {path.stem: str(path) for path in RESULTS.glob("*.json") if path.stem in ("demo", "support")}
     tables = {name: Results.load(Path(path)).markdown() for name, path in given.items()}
     if len(sys.argv) == 1:
-        tables["streams"] = of_streams()
+        tables["streams"], tables["edits"] = of_streams(), of_edits()
     for page in PAGES:
         path = ROOT / page
         text = path.read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import sqrt
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -24,14 +25,14 @@ LENGTH = 48  # tokens of a text that the model writes to be held to
 FIRST, FASTER = 0.1, 2.0  # the factor on the rate of an experience's first step, which AdamW makes as large as any, and its growth from look to look
 SLOWEST, MOST = 0.02, 4.0  # bounds of the factor on the rate, and of the share of anchor rows
 TRIES = 6  # of finding how far back to go: a part in 64 of the way
-BACK, EDGE, MARGIN = 0.9, 1.05, 3.0  # of the budget: what going back leaves used, and what may be used at the next measurement at MARGIN times the pace so far
+BACK, EDGE, MARGIN = 0.9, 1.05, 2.0  # of the budget: what going back leaves used, and what may be used at the next measurement at MARGIN times the pace so far
 
 
 class KLBudget(Method):
     """Never farther from the starting model than the owner allows: KL(p_start || p) a token on anchor texts, and points lost on a task of the owner's.
 
-        used = max(KL / budget, points lost / points);   measured after the first step, then before what is left could be spent at three times the pace so
-        far, at least every `every` steps, and at the end of the experience
+        used = max(KL / budget, points lost / points);   measured after the first step, then before what is left could be spent at twice the pace so
+        far (of the distance: KL grows with its square), at least every `every` steps, and at the end of the experience
 
     An experience begins at a tenth of the rate, doubled from look to look. Where used is above 1 the weights go back toward where it last was not, as little
     as brings it to 0.9, and the rate is halved. Before that, by="replay" rehearses more of the anchors with the starting model's distribution, beside
@@ -76,7 +77,7 @@ class KLBudget(Method):
         self.right: dict[str, bool] = {}
         self.good: dict[str, Tensor] = {}  # weights when used was last at most 1
         self.used, self.factor, self.share, self.over = 0.0, FIRST, 0.0, False
-        self.looked, self.look = 0, 1  # the step of the last measurement, and of the next
+        self.looked, self.look, self.speed = 0, 1, 0.0  # the step of the last measurement, and of the next; the root of what is used, a step
         self._rows: list[Row] = []
 
     def mix(self, model: TrainedModel, rows: list[Row], random: Random) -> list[Row]:
@@ -87,7 +88,7 @@ class KLBudget(Method):
     def begin(self, model: TrainedModel, rows: Sequence[Row]) -> None:
         if self._limited:
             self.good, self.factor, self.share, self.over = model.state(), FIRST, 0.0, False
-            self.looked, self.look = 0, 1
+            self.looked, self.look, self.speed = 0, 1, 0.0
 
     def gradients(self, model: TrainedModel, step: Step) -> None:
         """With by="replay": share * the mean of KL(p_start || p) on the next anchors, as many as share times the step's rows."""
@@ -123,7 +124,7 @@ class KLBudget(Method):
             return {}
         ids, logs = ({key: part[at] for key, part in self.teacher.items()} for at in (0, 1))
         told = {"anchors": [e.to_json() for e in self.anchors], "right": self.right, "ids": ids, "logs": logs, "good": dict(self.good)}
-        return {**told, "used": self.used, "factor": self.factor, "share": self.share, "over": self.over, "looks": [self.looked, self.look]}
+        return {**told, "used": self.used, "factor": self.factor, "share": self.share, "over": self.over, "looks": [self.looked, self.look, self.speed]}
 
     def load(self, state: State) -> None:
         self.anchors = []
@@ -135,8 +136,8 @@ class KLBudget(Method):
         self.anchors, self.right, self._rows = [Example.from_json(saved) for saved in anchors], right, []
         self.used, self.factor, self.share = (float(str(number)) for number in numbers)
         self.over, self.good = bool(state.get("over")), tensors_of(state, "good")
-        looks: Any = state.get("looks", [0, 1])
-        self.looked, self.look = looks
+        looks: Any = state.get("looks", [0, 1, 0.0])
+        self.looked, self.look, self.speed = looks
         ids, logs = tensors_of(state, "ids"), tensors_of(state, "logs")
         self.teacher = {key: Teacher(ids[key], logs[key]) for key in ids}
 
@@ -197,21 +198,22 @@ class KLBudget(Method):
     def _hold(self, model: TrainedModel, number: int) -> None:
         """Measure; go back where the budget is spent, else learn slower or rehearse more as it runs out; say when to measure again."""
         now = self._used(model)
-        pace = max(now - self.used, 1e-9) / max(1, number - self.looked)
+        steps = max(1, number - self.looked)
+        pace, speed = max(now - self.used, 1e-9) / steps, max((sqrt(now) - sqrt(self.used)) / steps, self.speed / 2, 1e-9)  # a lull is believed by halves
         if now > 1:
             now = self._back(model)
             self.over = self.by == "stop"
             slower = max(SLOWEST, self.factor / 2)
-            pace *= slower / self.factor
+            speed *= slower / self.factor
             self.factor, self.share = slower, min(MOST, 1.5 * max(0.5, self.share))
         else:
             self.good = model.state()
             most = (1 - now) / 2 / (pace * self.every) if self.by == "rate" else FASTER  # at most half of what is left in the next `every` steps
             factor = min(1.0, max(SLOWEST, self.factor * min(FASTER, most)))
-            pace, self.factor = pace * factor / self.factor, factor
+            speed, self.factor = speed * factor / self.factor, factor
             self.share = min(MOST, 1.5 * max(0.1, self.share)) if now > 0.5 else self.share / 1.5
-        self.used, self.looked = now, number
-        self.look = number + min(self.every, max(1, int((EDGE - now) / MARGIN / pace)))
+        self.used, self.looked, self.speed = now, number, speed
+        self.look = number + min(self.every, max(1, int((sqrt(EDGE) - sqrt(now)) / MARGIN / speed)))
 
     def _back(self, model: TrainedModel) -> float:
         """Put the weights between the last good ones and these, as far as the budget allows; what is used there."""
