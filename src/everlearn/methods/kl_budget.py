@@ -213,7 +213,7 @@ class KLBudget(Method):
             speed, self.factor = speed * factor / self.factor, factor
             self.share = min(MOST, 1.5 * max(0.1, self.share)) if now > 0.5 else self.share / 1.5
         self.used, self.looked, self.speed = now, number, speed
-        self.look = number + min(self.every, max(1, int((sqrt(EDGE) - sqrt(now)) / MARGIN / speed)))
+        self.look = number + min(self.every, 2 * steps, max(1, int((sqrt(EDGE) - sqrt(now)) / MARGIN / speed)))
 
     def _back(self, model: TrainedModel) -> float:
         """Put the weights between the last good ones and these, as far as the budget allows; what is used there."""
