@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from everlearn.learn.codebook import Codebook as Codebook
     from everlearn.learn.fit import fit as fit
     from everlearn.learn.gradient import Gradient as Gradient
+    from everlearn.learn.knn_lm import KNNLM as KNNLM
     from everlearn.learn.objectives.base import Objective as Objective
     from everlearn.learn.objectives.base import Supervised as Supervised
     from everlearn.learn.objectives.grpo import GRPO as GRPO
@@ -181,6 +182,7 @@ _HOMES = {
     "Imported": "importing.found",
     "InfLoRA": "methods.inf_lora",
     "KLBudget": "methods.kl_budget",
+    "KNNLM": "learn.knn_lm",
     "L2": "methods.l2",
     "L2SP": "methods.l2_sp",
     "LaMAML": "methods.la_maml",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from everlearn.learn.base import Around
 from everlearn.learn.codebook import Codebook
+from everlearn.learn.knn_lm import KNNLM
 from everlearn.learn.objectives.base import Objective
 from everlearn.learn.objectives.grpo import GRPO
 from everlearn.learn.objectives.preference import Preference
@@ -22,6 +23,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
 
 LEARNERS: dict[str, type[Around]] = {
     "codebook": Codebook,
+    "knn_lm": KNNLM,
     "recover": Recover,
     "retrieval": Retrieval,
     "routed_adapters": RoutedAdapters,

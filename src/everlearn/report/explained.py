@@ -30,6 +30,7 @@ METHODS = {
     "joint": "trained once on everything at the same time, with all data kept",
     "keep_current": "the default recipe: old rows are learned again, and on these the model is held to what it said before",
     "kl_budget": "the model is not let farther from where it started than its owner allows",
+    "knn_lm": "every learned token is kept with the state before it, and looked up while answering; no weight moves",
     "l2": "all weights are pulled towards 0",
     "l2_sp": "all weights are pulled towards where the last experience left them",
     "la_maml": "each group of weights learns its own step size, from whether its steps agree with remembered rows",
