@@ -12,7 +12,7 @@ from everlearn.errors import SettingError
 from everlearn.memory import tables
 from everlearn.memory.passages import Found
 from everlearn.memory.ranking import freshness, fused
-from everlearn.memory.tables import Vectors, rows_where
+from everlearn.memory.tables import Vectors
 from everlearn.memory.words import words_of
 
 DEPTH = 10  # candidates of each kind for one passage that is wanted
@@ -69,26 +69,19 @@ def _one(table: Any, search: Search, condition: str, text: str | None, vector: V
     fresh = freshness({name: row["valid_from"] for name, row in rows.items()}, search.as_of, search.half_life)
     scores = {name: score * rows[name]["trust"] * (1 + search.recency * fresh[name]) for name, score in fused([by_nearness, by_words]).items()}
     best = sorted((name for name in scores if vector is None or search.least is None or nearness[name] >= search.least), key=lambda name: (-scores[name], name))
-    return _read(table, [(name, scores[name], nearness[name]) for name in best[: search.k]])
+    return [Found(tables.shown(tables.link_of(rows[name])), scores[name], nearness[name]) for name in best[: search.k]]
 
 
 def _by_vector(table: Any, vector: Vectors, condition: str, depth: int) -> list[dict[str, Any]]:
     query = table.search(vector, vector_column_name="vector").distance_type("cosine").where(condition, prefilter=True)
     query = query.nprobes(PROBES).refine_factor(REFINE).limit(depth)
-    return list(query.select(["id", "valid_from", "trust", "vector", "_distance"]).to_list())
+    return list(query.select([*tables.LINK, "vector", "_distance"]).to_list())
 
 
 def _by_words(table: Any, text: str, condition: str, depth: int, vectors: bool) -> list[dict[str, Any]]:
     words = " ".join(dict.fromkeys(words_of(text)))
     if not words:
         return []
-    columns = ["id", "valid_from", "trust", "_score", *(["vector"] if vectors else [])]
+    columns = [*tables.LINK, "_score", *(["vector"] if vectors else [])]
     query = table.search(words, query_type="fts", fts_columns="words").where(condition, prefilter=True)
     return list(query.select(columns).limit(depth).to_list())
-
-
-def _read(table: Any, best: Sequence[tuple[str, float, float]]) -> list[Found]:
-    """The passages themselves."""
-    parts = [rows_where(table, condition) for condition in tables.among("id", [name for name, _, _ in best])]
-    held = {link.passage.id: link for part in parts for link in tables.links_of(part)}
-    return [Found(tables.shown(held[name]), score, nearness) for name, score, nearness in best]

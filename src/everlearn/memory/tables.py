@@ -29,6 +29,7 @@ Vectors = NDArray[np.float32]
 NAME = "passages"
 TOLD = b"everlearn"  # the key in the table's schema under which its embedder stands
 TEXTS = ("id", "text", "subject", "valid_from", "valid_to", "origin")  # a passage's own columns that are text
+LINK = (*TEXTS, "until", "superseded_by", "sources", "trust", "number")  # what a Link is made from
 AT_ONCE = 5000  # ids named in one condition
 
 
@@ -95,14 +96,14 @@ def arrow_of(links: Sequence[Link], vectors: Vectors, like: pa.Schema) -> pa.Tab
 
 
 def links_of(rows: pa.Table) -> list[Link]:
-    """Rows of a table that has all columns but perhaps the vectors."""
-    names = [*TEXTS, "until", "superseded_by", "sources", "trust", "number"]
-    found = []
-    for row in rows.select(names).to_pylist():
-        until, superseded_by, sources, number = (row.pop(name) for name in ("until", "superseded_by", "sources", "number"))
-        passage = Passage(**{**row, "trust": float(np.float32(row["trust"]))}).said_by(tuple(sources))
-        found.append(Link(passage, int(number), until, superseded_by))
-    return found
+    """Rows of a table that has all of LINK."""
+    return [link_of(row) for row in rows.select(list(LINK)).to_pylist()]
+
+
+def link_of(row: Mapping[str, Any]) -> Link:
+    """One row that has all of LINK."""
+    passage = Passage(**{name: row[name] for name in TEXTS}, trust=float(np.float32(row["trust"]))).said_by(tuple(row["sources"]))
+    return Link(passage, int(row["number"]), row["until"], row["superseded_by"])
 
 
 def vectors_of(rows: pa.Table) -> Vectors:
