@@ -236,3 +236,12 @@ def test_past_a_size_vectors_have_an_index_that_finds_as_well(tmp_path: Path) ->
     assert right >= 190
     store.delete(id=store.passages()[0].id)
     assert len(store) == 5999
+
+
+def test_what_holds_is_found_behind_many_nearer_facts_that_do_not_hold_any_more(tmp_path: Path) -> None:
+    store = DatedStore(tmp_path / "store")
+    gone = [Passage(f"Old {at}.", valid_from="2010", valid_to="2011") for at in range(200)]
+    store.add(gone, [[1.0, at / 100] for at in range(200)])
+    store.add([Passage("It holds.", valid_from="2012")], [[0.0, 1.0]])
+    assert [found.passage.text for found in store.search([1.0, 0.0], k=1)] == ["It holds."]
+    assert store.search([1.0, 0.0], k=1, as_of="2010-06-01")[0].passage.text == "Old 0."
