@@ -1,6 +1,6 @@
 """Does kl_budget hold what it is told to?
 
-    python benchmarks/kl_budget.py
+    python benchmarks/kl_budget.py [--future 2] [--write benchmarks/results/kl_budget.json]
 
 Three periods of the almanac, the tiny model, plain learning under a budget, held in each of the three ways. The budget is measured as the method itself does
 at every step (it looks less often), so that what is spent between two of its looks shows too; `at the end` is after each of its own measurements of
@@ -48,9 +48,9 @@ class Watch(Method):
         return rows
 
 
-def run(budget: float | None, by: str, periods: int) -> dict[str, object]:
+def run(budget: float | None, by: str, periods: int, future: int) -> dict[str, object]:
     """One stream under one budget; None for none, measured all the same."""
-    stream = almanac_stream(Almanac(future=0), periods)
+    stream = almanac_stream(Almanac(future=future), periods)
     held = KLBudget(budget=budget or 1e9, by=by)  # type: ignore[arg-type]
     watch, model = Watch(held), load_model("tiny")
     if budget is None:
@@ -77,16 +77,18 @@ def shown(found: dict[str, object]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--periods", type=int, default=3)
-    parser.add_argument("--write", type=Path, default=Path("benchmarks/results/kl_budget.json"))
+    parser.add_argument("--future", type=int, default=2, help="0 is the one on which the rule of when to look was chosen")
+    parser.add_argument("--write", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
     print("| budget, held by | most used at any step | most used at an end | KL at an end, most | exact KL at the last | learned of the last period % |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     runs = []
     for budget, by in [(None, "stop"), *((budget, by) for budget in BUDGETS for by in ("rate", "replay", "stop"))]:
-        runs.append(run(budget, by, given.periods))
+        runs.append(run(budget, by, given.periods, given.future))
         print(shown(runs[-1]), flush=True)
-    write_json(given.write, {"periods": given.periods, "runs": runs})
+    if given.write:
+        write_json(given.write, {"periods": given.periods, "future": given.future, "runs": runs})
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ CHUNK = 16_384  # keys that are compared at once
 
 
 class Neighbours:
-    """Keys (states) with values (next tokens), each a byte a component and one scale a key: a key of 256 components takes 260 bytes, not 1,024.
+    """Keys (states) with values (next tokens), each a byte a component and one scale a key: with its value a key of 256 components takes 268 bytes, not 1,032.
 
     Every example's keys lie together, so that it is taken out whole. Of two examples with the same question and another answer the later one stays;
     where there are more than `most` keys the examples that came first go.
