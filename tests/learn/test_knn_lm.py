@@ -73,9 +73,59 @@ def test_deleting_undoes_exactly() -> None:
 def test_a_newer_answer_takes_the_place_of_the_older() -> None:
     learner, served = read()
     newer = FACTS[0].answered(" Tamar")
+    alone = nats(read([newer, *FACTS[1:]])[1], FACTS)
     learner.learn(learner.model, Experience("tomorrow", (newer,)))
     assert served.generate(FACTS[:2], limit=4) == [" Tamar", FACTS[1].completion]
-    assert FACTS[0].id not in {e.id for e in learner.neighbours.examples}
+    assert nats(served, FACTS) == [pytest.approx(one, abs=1e-4) for one in alone], "what is superseded says nothing"
+
+
+def test_the_older_answer_holds_again_where_the_newer_is_taken_out() -> None:
+    learner, served = read()
+    before, newer = nats(served, FACTS), FACTS[0].answered(" Tamar")
+    learner.learn(learner.model, Experience("tomorrow", (newer,)))
+    assert learner.delete([newer.id]) == 1
+    assert nats(served, FACTS) == before
+    learner.learn(learner.model, Experience("tomorrow", (newer,)))
+    learner.learn(learner.model, Experience("later", FACTS[:1]))
+    assert served.generate(FACTS[:1], limit=4) == [FACTS[0].completion]
+
+
+def test_a_text_longer_than_the_model_reads_is_kept_whole() -> None:
+    text = Example(text="The river of Penwick is Brue. " * 200)
+    learner, served = read([text])
+    tokens = len(served.encoder.tokens([text.text or ""])[0])
+    assert tokens > 2 * served.encoder.longest
+    assert len(learner.neighbours) == tokens + 1  # its end too
+    assert learner.delete([text.id]) == 1
+    assert len(learner.neighbours) == 0
+
+
+def test_a_row_that_had_to_be_cut_is_counted() -> None:
+    learner = KNNLM()
+    learner.around(Frozen())
+    model = load_model("tiny")
+    learner.prepare(model)
+    long = Example(prompt="Who is it? " * 400, completion=" Bo")
+    assert learner.learn(model, Experience("long", (long, FACTS[0]))).cut == 1
+
+
+def test_generation_says_what_the_logits_say() -> None:
+    _, served = read()
+    for row in (*FACTS, *KNOWN[:3]):
+        (said,) = served.generate([row], limit=1)
+        batch = served.batch(served.encoder.rows([row]))
+        assert served.tokenizer.decode(int(served.logits(batch).logits[0].argmax())) == said
+
+
+def test_search_in_parts_is_search_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = torch.randn(50, 16, generator=torch.Generator().manual_seed(1))
+    found = Neighbours(most=100)
+    found.add([Example(text="all")], [50], keys, torch.arange(50))
+    whole = found.nearest(keys[:9] + 0.1, k=5)
+    monkeypatch.setattr("everlearn.memory.neighbours.CHUNK", 7)
+    parts = found.nearest(keys[:9] + 0.1, k=5)
+    assert torch.allclose(whole[0], parts[0], atol=1e-4)
+    assert torch.equal(whole[1], parts[1])
 
 
 def test_bytes_are_near_the_states_they_stand_for() -> None:
@@ -95,6 +145,8 @@ def test_the_oldest_examples_go_whole_where_there_are_too_many() -> None:
         found.add([Example(text=f"text {at}")], [2], torch.eye(2) + at, torch.tensor([at, at]))
     assert [e.text for e in found.examples] == ["text 2", "text 3"]
     assert found.tokens.tolist() == [2, 2, 3, 3]
+    found.add([Example(text="longer than all")], [9], torch.randn(9, 2, generator=torch.Generator().manual_seed(0)), torch.arange(9))
+    assert (len(found), found.counts, found.tokens.tolist()) == (5, [5], [4, 5, 6, 7, 8]), "of one that is too long the end stays"
 
 
 def test_a_saved_state_gives_the_same_answers_bit_for_bit() -> None:

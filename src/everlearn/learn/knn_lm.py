@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from time import perf_counter
@@ -18,7 +19,7 @@ from everlearn.methods.base import State, at_least
 from everlearn.models.batch import by_length
 from everlearn.models.state import on_device
 from everlearn.models.weights import TrainedModel, as_found
-from everlearn.types import Example, Experience, superseded
+from everlearn.types import Example, Experience, Row, superseded
 
 MOST_TOKENS = 4096  # padded, read at once
 
@@ -74,12 +75,12 @@ class KNNLM(Around):
         if log.steps and self.neighbours.examples:
             self._read(list(self.neighbours.examples))
         latest = {e.id: e for e in experience.train}
-        self._read(superseded(latest.values(), latest.values()))
+        cut = self._read(superseded(latest.values(), latest.values()))
         took = perf_counter() - begun
-        return replace(log, seconds=log.seconds + took, end_seconds=log.end_seconds + took)
+        return replace(log, seconds=log.seconds + took, end_seconds=log.end_seconds + took, cut=log.cut if log.steps else cut)
 
     def delete(self, ids: Collection[str]) -> int:
-        """Take these examples out; how many there were. What they said is not looked up any more."""
+        """Take these examples out; how many there were. What they had superseded is looked up again, as long as it is kept."""
         return self.neighbours.remove(set(ids))
 
     def state(self) -> State:
@@ -92,21 +93,43 @@ class KNNLM(Around):
         super().load(state)
         self.neighbours.load(on_device(neighbours, self.model.device))
 
-    def _read(self, examples: Sequence[Example]) -> None:
-        """Keep the states before, and the tokens at, the learned positions of these examples."""
-        cut = self.model.encoder.cut
-        rows = [row for row in self.model.encoder.rows(examples) if row.learned]
-        self.model.encoder.cut = cut  # counted where the weights learn
-        keys, tokens = dict[str, Tensor](), dict[str, Tensor]()
+    def _read(self, examples: Sequence[Example]) -> int:
+        """Keep the states before, and the tokens at, the learned positions of these examples; how many had to be cut."""
+        rows, cut = self._rows(examples)
+        place = {id(row): at for at, row in enumerate(rows)}
+        keys, tokens = dict[int, Tensor](), dict[int, Tensor]()
         with as_found(self.model.module), torch.no_grad():
             for part in by_length(rows, MOST_TOKENS):
                 batch = self.model.batch(part)
                 states = self.served.states(batch)
-                for place, row in enumerate(part):
-                    keys[row.id], tokens[row.id] = states[batch.row == place], batch.targets[batch.row == place]
+                for number, row in enumerate(part):
+                    keys[place[id(row)]], tokens[place[id(row)]] = states[batch.row == number], batch.targets[batch.row == number]
         if rows:
-            counts = [len(tokens[row.id]) for row in rows]
-            self.neighbours.add([row.example for row in rows], counts, torch.cat([keys[r.id] for r in rows]), torch.cat([tokens[r.id] for r in rows]))
+            counts = Counter[str]()
+            for at, row in enumerate(rows):
+                counts[row.id] += len(tokens[at])
+            every, known = range(len(rows)), {row.id: row.example for row in rows}
+            self.neighbours.add(
+                list(known.values()), [counts[key] for key in known], torch.cat([keys[n] for n in every]), torch.cat([tokens[n] for n in every])
+            )
+        return cut
+
+    def _rows(self, examples: Sequence[Example]) -> tuple[list[Row], int]:
+        """The examples encoded, a text that is too long in windows one after the other; and how many others had to be cut."""
+        encoder, rows, cut = self.model.encoder, list[Row](), 0
+        before = encoder.cut
+        for example, row in zip(examples, encoder.rows(examples), strict=True):
+            room, whole = encoder.longest - len(encoder.start), encoder.tokens([example.text])[0] if example.text is not None else []
+            if len(whole) < room:
+                rows.append(row)
+                continue
+            whole = [*whole, encoder.end]
+            for start in range(0, len(whole), room):
+                window = (*encoder.start, *whole[start : start + room])
+                rows.append(Row(example, window, tuple(range(max(1, len(encoder.start)), len(window)))))
+            cut += len(whole) > room
+        cut, encoder.cut = encoder.cut - before - cut, before  # counted where the weights learn, too
+        return [row for row in rows if row.learned], cut
 
     def _around(self, checkpoint: Checkpoint) -> Checkpoint:
         """The given checkpoint, offered this learner's state with that of the running loop inside."""

@@ -18,10 +18,11 @@ CHUNK = 16_384  # keys that are compared at once
 class Neighbours:
     """Keys (states) with values (next tokens), each a byte a component and one scale a key: with its value a key of 256 components takes 268 bytes, not 1,032.
 
-    Every example's keys lie together, so that it is taken out whole. Of two examples with the same question and another answer the later one stays;
-    where there are more than `most` keys the examples that came first go.
+    Every example's keys lie together, so that it is taken out whole. Of two examples with the same question the later one is looked up; the earlier is
+    kept, and looked up again where the later one is taken out. Where there are more than `most` keys the examples that came first go, for good; of one that
+    is longer than all of them its last keys stay.
 
-    most: keys that are kept, >= 1.
+    most: keys that are kept, those that are not looked up counted too, >= 1.
 
     >>> found = Neighbours(most=10)
     >>> found.add([Example(text="a b")], [2], torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([5, 6]))
@@ -36,16 +37,15 @@ class Neighbours:
         self.counts: list[int] = []  # keys of each example
         self.bytes, self.scales = torch.empty(0, 0, dtype=torch.int8), torch.empty(0)  # (n, D), (n,)
         self.tokens = torch.empty(0, dtype=torch.long)  # (n,)
+        self.held = torch.empty(0, dtype=torch.long)  # the places of the keys that are looked up
         self.spread = 1.0  # the mean squared distance of the keys from their mean
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     def add(self, examples: Sequence[Example], counts: Sequence[int], keys: Tensor, tokens: Tensor) -> None:
-        """Take in examples with `counts` keys each: keys (n, D), tokens (n,)."""
-        newest = {e.question: e.content for e in examples if e.question is not None}
-        ids = {e.id for e in examples}
-        self.remove({e.id for e in self.examples if e.id in ids or newest.get(e.question or "", e.content) != e.content})
+        """Take in examples with `counts` keys each, as the newest: keys (n, D), tokens (n,)."""
+        self.remove({e.id for e in examples})
         scales = keys.float().abs().amax(1).clamp_min(1e-12) / LEVELS
         small = (keys.float() / scales[:, None]).round().to(torch.int8)
         some = len(self) > 0
@@ -53,12 +53,8 @@ class Neighbours:
         self.scales = torch.cat([self.scales, scales]) if some else scales
         self.tokens = torch.cat([self.tokens, tokens]) if some else tokens.clone()
         self.examples, self.counts = [*self.examples, *examples], [*self.counts, *counts]
-        over = len(self) - self.most
-        first = 0
-        while over > 0 and first < len(self.examples) - 1:
-            over, first = over - self.counts[first], first + 1
-        self.remove({e.id for e in self.examples[:first]})
-        self._measure()
+        self._make_room()
+        self._settle()
 
     def remove(self, ids: set[str]) -> int:
         """Take examples out with their keys; how many there were."""
@@ -69,7 +65,7 @@ class Neighbours:
         self.bytes, self.scales, self.tokens = self.bytes[kept], self.scales[kept], self.tokens[kept]
         self.counts = [count for count, stay in zip(self.counts, stays, strict=True) if stay]
         self.examples = [e for e, stay in zip(self.examples, stays, strict=True) if stay]
-        self._measure()
+        self._settle()
         return len(stays) - len(self.examples)
 
     def nearest(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -77,11 +73,12 @@ class Neighbours:
         queries = queries.float()
         best = queries.new_full((len(queries), 0), 0.0)
         places = torch.empty(len(queries), 0, dtype=torch.long, device=queries.device)
-        for start in range(0, len(self), CHUNK):
-            keys = self._keys(start, start + CHUNK)
+        for start in range(0, len(self.held), CHUNK):
+            held = self.held[start : start + CHUNK]
+            keys = self._keys(held)
             found = (queries.square().sum(1, keepdim=True) - 2 * queries @ keys.T + keys.square().sum(1)).clamp_min(0)  # (B, keys)
             best = torch.cat([best, found], 1)
-            places = torch.cat([places, torch.arange(start, start + len(keys), device=places.device).expand(len(queries), -1)], 1)
+            places = torch.cat([places, held.expand(len(queries), -1)], 1)
             best, at = best.topk(min(k, best.shape[1]), 1, largest=False)
             places = places.gather(1, at)
         return best / self.spread, self.tokens[places]
@@ -98,17 +95,36 @@ class Neighbours:
             raise StateError(f"the saved state holds no neighbours (keys={sorted(saved)[:5]!r}). Load the state of the same learner.")
         self.examples, self.counts = [Example.from_json(row) for row in saved["examples"]], [int(count) for count in saved["counts"]]
         self.bytes, self.scales, self.tokens = saved["bytes"].clone(), saved["scales"].clone(), saved["tokens"].clone()
-        self._measure()
+        self._settle()
 
-    def _keys(self, start: int, end: int) -> Tensor:
-        return self.bytes[start:end].float() * self.scales[start:end, None]
+    def _make_room(self) -> None:
+        over = len(self) - self.most
+        if over <= 0:
+            return
+        self.bytes, self.scales, self.tokens = self.bytes[over:], self.scales[over:], self.tokens[over:]
+        first = 0
+        while first < len(self.counts) - 1 and over > 0:  # an example of which a part went goes with the rest of its keys
+            over, first = over - self.counts[first], first + 1
+        self.examples, self.counts = self.examples[first:], self.counts[first:]
+        if over > 0:
+            self.counts[0] -= over
+        else:
+            self.bytes, self.scales, self.tokens = self.bytes[-over or None :], self.scales[-over or None :], self.tokens[-over or None :]
 
-    def _measure(self) -> None:
-        if not len(self):
+    def _keys(self, places: Tensor) -> Tensor:
+        return self.bytes[places].float() * self.scales[places, None]
+
+    def _settle(self) -> None:
+        """Which keys are looked up, and how far they spread."""
+        newest = {e.question or e.id: at for at, e in enumerate(self.examples)}
+        holds = torch.tensor([newest[e.question or e.id] == at for at, e in enumerate(self.examples)], dtype=torch.bool, device=self.tokens.device)
+        self.held = torch.repeat_interleave(holds, torch.tensor(self.counts, dtype=torch.long, device=self.tokens.device)).nonzero()[:, 0]
+        if not len(self.held):
             return
         total, squares = torch.zeros(self.bytes.shape[1], dtype=torch.float64, device=self.bytes.device), 0.0
-        for start in range(0, len(self), CHUNK):
-            keys = self._keys(start, start + CHUNK).double()
+        for start in range(0, len(self.held), CHUNK):
+            keys = self._keys(self.held[start : start + CHUNK]).double()
             total, squares = total + keys.sum(0), squares + float(keys.square().sum())
-        mean = total / len(self)
-        self.spread = max(1e-12, squares / len(self) - float(mean.square().sum())) if len(self) > 1 else max(1e-12, float(mean.square().sum()))
+        mean = total / len(self.held)
+        alone = float(mean.square().sum())
+        self.spread = max(1e-12, squares / len(self.held) - alone if len(self.held) > 1 else alone)
