@@ -171,7 +171,7 @@ def test_vectors_alone_of_one_length(tmp_path: Path) -> None:
     best = np.argsort(-(unit(given) @ unit(given[:1])[0]))[:5]
     assert texts(store.search(given[0], k=5, kind="vector")) == [f"passage {n}" for n in best]
     for vectors, words in (([[1.0] * 8], r"another length than the store's .shape=.1, 8., dimension=16"), ([[0.0] * 16], "has no direction"),
-                           ([[float("nan")] * 16], "has no direction"), ([], "needs one vector .passages=1, vectors=0"),
+                           ([[float("nan")] * 16], "has no direction"), ([], "needs one vector .texts=1, vectors=0"),
                            (None, "has no embedder")):  # fmt: skip
         with pytest.raises(DataError, match=words):
             store.add([Passage("another")], vectors=vectors)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from math import sqrt
 from typing import Any
 
-from everlearn.memory.tables import index_words, knowing
+from everlearn.memory.tables import cleaned, index_words
 
 INDEX_ROWS = 50_000  # below, every vector is compared
 LEFT_OUT = 5000  # rows that searches may read beside an index; they are read exactly
@@ -19,8 +18,7 @@ def up_to_date(table: Any, index_rows: int) -> None:
     rows, left_out = int(table.count_rows()), int(table.index_stats(WORDS).num_unindexed_rows)
     if left_out > max(LEFT_OUT, SHARE_LEFT_OUT * rows):
         indexed(table, index_rows, anew=True)
-        with knowing():
-            table.optimize(cleanup_older_than=timedelta(hours=1))
+        cleaned(table, hours=1)
 
 
 def indexed(table: Any, index_rows: int, anew: bool) -> None:
