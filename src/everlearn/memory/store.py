@@ -145,8 +145,7 @@ class DatedStore:
         """Bring all indexes up to date and join small files; after `add(..., index=False)`."""
         if self._table is not None:
             with self._writing():
-                indexed(self._table, self.index_rows, anew=True)
-                tables.cleaned(self._table, hours=1)
+                indexed(self._table, self.index_rows, hours=1)
 
     def rows(self) -> tuple[list[dict[str, object]], Vectors]:
         """Everything as JSON and vectors (n, d), in order of arrival: what `replace` takes."""
@@ -234,6 +233,5 @@ class DatedStore:
         self._erase_rest()
 
     def _erase_rest(self) -> None:
-        indexed(self._table, self.index_rows, anew=True)
-        tables.cleaned(self._table)
+        indexed(self._table, self.index_rows, hours=0)
         tables.erasing_is_over(self._database)

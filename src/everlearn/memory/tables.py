@@ -161,7 +161,7 @@ def rows_where(table: Any, condition: str, vectors: bool = False) -> pa.Table:
     return table.search().where(condition).select(columns).with_row_id(True).to_arrow()
 
 
-def cleaned(table: Any, hours: float = 0) -> None:
+def cleaned(table: Any, hours: float) -> None:
     """Join small files, and remove versions older than so many hours; with 0 all but the newest, and every file that it does not use.
 
     LanceDB warns that readers of old versions will fail: a store's readers always read the newest.
