@@ -17,7 +17,7 @@ from everlearn.memory.ranking import freshness, fused
 from everlearn.memory.tables import Vectors
 from everlearn.memory.words import words_of
 
-DEPTH = 10  # candidates of each kind for one passage that is wanted
+DEPTH, DEEPER = 5, 10  # candidates of each kind for one passage that is wanted, and how many times more where too few of them hold
 PROBES, REFINE = 32, 1  # cells read of the vector index, and exact vectors compared for one that is looked at; benchmarks/store.py measures both
 
 
@@ -114,12 +114,17 @@ def _by_words(table: Any, text: str, vector: Vectors | None, search: Search) -> 
 
 
 def _holding(asked: Callable[[int, str], list[Candidate]], search: Search, whole: bool) -> list[Candidate]:
-    """What comes up and holds. First the best are asked, whatever holds of them; only where fewer than `k` do is the condition put to all rows before: that
-    reads the dates of the whole table, which takes several times as long as the search itself (benchmarks/store.py).
+    """What comes up and holds. First the best are asked, whatever holds of them, then many more; only where still fewer than `k` do is the condition put to all
+    rows before: that reads the dates of the whole table, which takes several times as long as the search itself (benchmarks/store.py).
 
     whole: fewer than were asked for are all there are.
     """
-    depth, moment = max(30, DEPTH * search.k), tables.now()
-    every = asked(depth, "")
-    found = [one for one in every if tables.holds(one.told, search.as_of, search.source, moment)]
-    return found if len(found) >= search.k or (whole and len(every) < depth) else asked(depth, tables.holding(search.as_of, search.source))
+    moment, first = tables.now(), max(30, DEPTH * search.k)
+    for depth in (first, DEEPER * first):
+        every = asked(depth, "")
+        found = [one for one in every if tables.holds(one.told, search.as_of, search.source, moment)]
+        if len(found) >= search.k or (whole and len(every) < depth):
+            return found
+        if len(every) < depth:
+            break
+    return asked(first, tables.holding(search.as_of, search.source))

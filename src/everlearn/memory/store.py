@@ -49,7 +49,8 @@ class DatedStore:
         if index_rows < 1000:
             raise SettingError(f"index_rows must be at least 1000, got {index_rows!r}. Fewer rows are searched faster without an index.")
         self.uri, self.embedder, self.index_rows = str(uri), embedder and named(embedder), index_rows
-        self._database, self._opened = tables.connected(self.uri, storage), None
+        self._database = tables.connected(self.uri, storage)
+        self._opened, self._told = None, ("", 0)
         if self._table is not None and self.erasing:
             warnings.warn(UNFINISHED.format(self.uri), stacklevel=2)
 
@@ -67,9 +68,7 @@ class DatedStore:
     @property
     def dimension(self) -> int:
         """The length of its vectors, 0 before the first row of a store without an embedder."""
-        if self._table is not None:
-            return tables.told_of(self._table)[1]
-        return self.embedder.dimension if self.embedder else 0
+        return self._told[1] if self._table is not None else self.embedder.dimension if self.embedder else 0
 
     def add(self, passages: Iterable[Passage], vectors: Sequence[Sequence[float]] | Vectors | None = None, index: bool = True) -> Added:
         """Take in passages in one commit; where a subject has others, each closes the one before it by date, in whatever order they come.
@@ -159,23 +158,33 @@ class DatedStore:
         links = [Link(Passage.from_json({name: value for name, value in row.items() if name != "number"}), int(row["number"])) for row in rows]
         if not links and self._table is None:
             return
-        told = self.embedder.name if self.embedder else "" if self._table is None or links else tables.told_of(self._table)[0]
+        told = self.embedder.name if self.embedder else "" if links else self._told[0]
         width = self.dimension if self.embedder or not links else 0
         given = self._vectors(vectors, len(links), width) if links else np.zeros((0, width), np.float32)
         at = {link.passage.id: place for place, link in enumerate(links)}
         kept = sorted((link for of in by_key(links).values() for link in chained(of)), key=lambda link: link.number)
         with self._writing(), self._to_the_last_byte():
             like = tables.schema(given.shape[1], told)
-            self._opened = tables.created(self._database, given.shape[1], told, tables.arrow_of(kept, given[[at[link.passage.id] for link in kept]], like))
+            self._hold(tables.created(self._database, given.shape[1], told, tables.arrow_of(kept, given[[at[link.passage.id] for link in kept]], like)))
 
     @property
     def _table(self) -> Any | None:
         """None before the first row. Raises StateError where its vectors are another embedder's."""
         if self._opened is None:
-            self._opened = tables.existing(self._database)
-            if self._opened is not None:
-                self._same_embedder(self._opened)
+            self._hold(tables.existing(self._database))
         return self._opened
+
+    def _hold(self, table: Any | None) -> None:
+        """Keep the table and what it says of its vectors. Raises StateError where they are another embedder's."""
+        if table is None:
+            return
+        told, embedder = tables.told_of(table), self.embedder
+        if embedder is not None and told != (embedder.name, embedder.dimension):
+            raise StateError(
+                f"the store's vectors are another embedder's (store={told[0]!r} of {told[1]}, given={embedder.name!r} of {embedder.dimension})."
+                " Open it with its own, or put its passages into a new store."
+            )
+        self._opened, self._told = table, told
 
     def _made(self, new: Sequence[Passage], at: Sequence[int], places: Vectors | None) -> Vectors:
         """The vectors of new rows, which are `at` these places among those added: given ones, or the embedder's."""
@@ -194,10 +203,9 @@ class DatedStore:
 
     def _vectors(self, vectors: Any, rows: int, dimension: int | None = None) -> Vectors:
         """Vectors of length 1. Raises DataError for what is none, or of another length than the store's, StateError where none can be told to be its own."""
-        maker = tables.told_of(self._table)[0] if self._table is not None else ""
-        if maker and self.embedder is None:
+        if self._table is not None and self._told[0] and self.embedder is None:
             raise StateError(
-                f"the store's vectors are an embedder's, and it was opened without one, so others cannot be compared with them (store={maker!r})."
+                f"the store's vectors are an embedder's, and it was opened without one, so others cannot be compared with them (store={self._told[0]!r})."
                 " Open it with that embedder; words alone are searched without."
             )
         return matrix(vectors, rows, self.dimension if dimension is None else dimension)
@@ -206,16 +214,8 @@ class DatedStore:
         """The table; made now where this is the first row."""
         if self._table is None:
             width, name = (self.embedder.dimension, self.embedder.name) if self.embedder else (0 if places is None else places.shape[1], "")
-            self._opened = tables.created(self._database, width, name)
+            self._hold(tables.created(self._database, width, name))
         return self._table
-
-    def _same_embedder(self, table: Any) -> None:
-        (name, dimension), embedder = tables.told_of(table), self.embedder
-        if embedder is not None and (name, dimension) != (embedder.name, embedder.dimension):
-            raise StateError(
-                f"the store's vectors are another embedder's (store={name!r} of {dimension}, given={embedder.name!r} of {embedder.dimension})."
-                " Open it with its own, or put its passages into a new store."
-            )
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

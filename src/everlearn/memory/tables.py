@@ -77,11 +77,12 @@ def schema(dimension: int, embedder: str) -> pa.Schema:
 
 def told_of(table: Any) -> tuple[str, int]:
     """The table's embedder and the length of its vectors. Raises StateError for a table that is no dated store's, or one's of another layout."""
-    told, names = (table.schema.metadata or {}).get(TOLD), table.schema.names
+    found = table.schema
+    told, names = (found.metadata or {}).get(TOLD), found.names
     if told is None or set(names) != set(schema(1, "").names):
         raise StateError(f"this table is no dated store's as it is laid out now (table={table.name!r}, columns={names[:4]!r}). Name another folder.")
-    found = json.loads(told)
-    return str(found["embedder"]), int(found["dimension"])
+    both = json.loads(told)
+    return str(both["embedder"]), int(both["dimension"])
 
 
 def index_words(table: Any) -> None:
