@@ -3,8 +3,9 @@
     python benchmarks/store.py [--rows 1000000] [--write benchmarks/results/store.json]
 
 Vectors of 384 components around 1,000 centres, noise as long as a centre; every passage a subject of its own. Told are the rows written a second, the time of
-the index, the time of a search for one vector (questions are drawn like the rows and are none of them; CPU time of all threads beside it, where the
-machine does other work), its recall at 10 against comparing all, bytes on disk, and the process's peak memory less what it held before the first row.
+the index, the time of a search for one vector (questions are drawn like the rows and are none of them; the median of each of three rounds, CPU time of all
+threads beside it, where the machine does other work), the time of comparing one vector with all by NumPy between those searches, the time of a search as of a
+date and of one by vector and words, its recall at 10 against comparing all, bytes on disk, and peak memory less what the process held before the first row.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everlearn import DatedStore, Passage
+from everlearn.memory.searching import Search
 from everlearn.results import write_json
 
-WIDTH, CENTRES, AT_ONCE, QUESTIONS, NEAREST = 384, 1000, 20_000, 300, 10
+WIDTH, CENTRES, AT_ONCE, QUESTIONS, NEAREST, ROUNDS = 384, 1000, 20_000, 300, 10, 3
+EVERY = 20  # questions of which one is compared with all rows in each round
 Vectors = NDArray[np.float32]
 
 
@@ -44,6 +47,43 @@ def best(questions: Vectors, parts: list[Vectors]) -> list[set[int]]:
     return [set(row.tolist()) for row in np.argpartition(-scores, NEAREST, axis=1)[:, :NEAREST]]
 
 
+def searched(store: DatedStore, questions: Vectors, wanted: list[set[int]], parts: list[Vectors]) -> dict[str, object]:
+    """Times in milliseconds, recall as a share."""
+    times: dict[str, list[list[float]]] = {"search": [], "as_of": [], "hybrid": [], "all": []}
+    right, spent = [], 0.0
+    for _ in range(ROUNDS):
+        for kind in times.values():
+            kind.append([])
+        for at, question in enumerate(questions):
+            begun, cpu = perf_counter(), process_time()
+            found = store.search(question, k=NEAREST)
+            times["search"][-1].append(1000 * (perf_counter() - begun))
+            spent += process_time() - cpu
+            right.append(len({int(one.passage.id) for one in found} & wanted[at]) / NEAREST)
+            if at % EVERY == 0:
+                begun = perf_counter()
+                store.search(question, k=NEAREST, as_of="2025")
+                times["as_of"][-1].append(1000 * (perf_counter() - begun))
+                begun = perf_counter()
+                store.search_all([f"Fact {at}."], Search(k=NEAREST), question[None])
+                times["hybrid"][-1].append(1000 * (perf_counter() - begun))
+                begun = perf_counter()
+                for part in parts:
+                    part @ question
+                times["all"][-1].append(1000 * (perf_counter() - begun))
+    medians = {kind: [float(np.median(one)) for one in of] for kind, of in times.items()}
+    return {
+        "search_milliseconds_median": float(np.median(medians["search"])),
+        "search_milliseconds_medians": medians["search"],
+        "search_milliseconds_99": float(np.percentile(np.concatenate(times["search"]), 99)),
+        "search_cpu_milliseconds": 1000 * spent / (QUESTIONS * ROUNDS),
+        "compare_all_milliseconds_medians": medians["all"],
+        "as_of_milliseconds_medians": medians["as_of"],
+        "hybrid_milliseconds_medians": medians["hybrid"],
+        "recall_at_10": float(np.mean(right)),
+    }
+
+
 def measured(folder: Path, rows: int, seed: int) -> dict[str, object]:
     random = np.random.default_rng(seed)
     centres = random.standard_normal((CENTRES, WIDTH), dtype=np.float32)
@@ -61,22 +101,14 @@ def measured(folder: Path, rows: int, seed: int) -> dict[str, object]:
     again = np.random.default_rng(seed)
     again.standard_normal((CENTRES, WIDTH), dtype=np.float32)
     parts = [drawn(again, centres, min(AT_ONCE, rows - start)) for start in range(0, rows, AT_ONCE)]
-    questions, times, right, spent = drawn(again, centres, QUESTIONS), [], [], 0.0
-    for question, wanted in zip(questions, best(questions, parts), strict=True):
-        begun, cpu = perf_counter(), process_time()
-        found = store.search(question, k=NEAREST)
-        times.append(1000 * (perf_counter() - begun))
-        spent += process_time() - cpu
-        right.append(len({int(one.passage.id) for one in found} & wanted) / NEAREST)
+    questions = drawn(again, centres, QUESTIONS)
+    asked = searched(store, questions, best(questions, parts), parts)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return {
         "rows": rows,
         "rows_a_second": rows / writing,
         "index_seconds": indexing,
-        "search_milliseconds_median": float(np.median(times)),
-        "search_milliseconds_99": float(np.percentile(times, 99)),
-        "search_cpu_milliseconds": 1000 * spent / QUESTIONS,
-        "recall_at_10": float(np.mean(right)),
+        **asked,
         "megabytes_on_disk": size / 1e6,
         "vector_megabytes": rows * WIDTH * 4 / 1e6,
         "peak_megabytes": held,

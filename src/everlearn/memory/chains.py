@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from everlearn.memory.passages import Passage
 
@@ -21,6 +22,15 @@ class Link:
     until: str = ""
     superseded_by: str = ""
 
+    def to_json(self) -> dict[str, object]:
+        """All of it as one JSON object."""
+        return {"passage": self.passage.to_json(), "number": self.number, "until": self.until, "superseded_by": self.superseded_by}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Link:
+        """The link that `to_json` wrote."""
+        return cls(Passage.from_json(row["passage"]), int(row["number"]), str(row["until"]), str(row["superseded_by"]))
+
 
 def chained(links: Iterable[Link]) -> list[Link]:
     """The facts of one subject in order of their dates, those of one date in order of arrival, each closed by the next.
@@ -32,12 +42,13 @@ def chained(links: Iterable[Link]) -> list[Link]:
     >>> [(link.passage.text, link.until) for link in chained([Link(ann, 0), Link(bo, 1)])]
     [('Bo', '2024-01-01'), ('Ann', '')]
     """
-    kept: list[Link] = []
+    runs: list[list[Link]] = []
     for link in sorted(links, key=lambda link: (link.passage.valid_from, link.number)):
-        if kept and _continues(kept[-1].passage, link.passage):
-            kept[-1] = replace(kept[-1], passage=_merged(kept[-1].passage, link.passage))
+        if runs and _continues(runs[-1][-1].passage, link.passage):
+            runs[-1].append(link)
         else:
-            kept.append(link)
+            runs.append([link])
+    kept = [run[0] if len(run) == 1 else replace(run[0], passage=_merged([link.passage for link in run])) for run in runs]
     after: list[Link | None] = [*kept[1:], None]
     return [_closed(link, following) for link, following in zip(kept, after, strict=True)]
 
@@ -46,10 +57,10 @@ def _continues(before: Passage, after: Passage) -> bool:
     return before.text == after.text and (not before.valid_to or before.valid_to >= after.valid_from)
 
 
-def _merged(before: Passage, after: Passage) -> Passage:
-    """Both as one: from the first's date to the end that was told last."""
-    both = replace(before, valid_to=after.valid_to, trust=max(before.trust, after.trust))
-    return both.said_by(tuple(dict.fromkeys((*before.sources, *after.sources))))
+def _merged(run: Sequence[Passage]) -> Passage:
+    """All as one: from the first's date to the end that was told last."""
+    one = replace(run[0], valid_to=run[-1].valid_to, trust=max(passage.trust for passage in run))
+    return one.said_by(tuple(dict.fromkeys(source for passage in run for source in passage.sources)))
 
 
 def _closed(link: Link, following: Link | None) -> Link:

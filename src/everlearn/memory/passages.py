@@ -43,6 +43,8 @@ class Passage:
             raise DataError(f"a passage has no text (text={self.text!r}, id={self.id!r}). Give at least one word.")
         if not 0 < self.trust <= 1:
             raise DataError(f"trust must be above 0 and at most 1 (trust={self.trust!r}, text={self.text[:40]!r}). 1 is full trust; delete what deserves none.")
+        for text in (self.id, *self.sources):
+            searchable(text)
         for name in ("valid_from", "valid_to"):
             object.__setattr__(self, name, iso(getattr(self, name), name))
         if self.valid_to and self.valid_to < self.valid_from:
@@ -53,7 +55,7 @@ class Passage:
     @property
     def key(self) -> str:
         """Equal for passages that supersede each other: those of one subject; else those of one text."""
-        return digest("subject", self.subject) if self.subject else digest("text", self.text)
+        return subject_key(self.subject) if self.subject else digest("text", self.text)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -85,6 +87,20 @@ class Found:
     nearness: float
 
 
+def searchable(name: str) -> str:
+    """An id's or source's own text. Raises DataError for one that no file can hold (half of a pair of UTF-16)."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as problem:
+        raise DataError(f"an id or source cannot be written in UTF-8 (name={name!r}). Leave out what is half a letter.") from problem
+    return name
+
+
+def subject_key(subject: str) -> str:
+    """The key of all passages about a subject."""
+    return digest("subject", subject)
+
+
 def digest(*parts: str) -> str:
     """16 hexadecimal digits that differ where any part does."""
     return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()[:16]
@@ -93,19 +109,18 @@ def digest(*parts: str) -> str:
 def iso(text: str, name: str = "date") -> str:
     """A date or time as it can be compared: YYYY-MM-DD, or with a time of day YYYY-MM-DDTHH:MM:SS in UTC; "" stays.
 
-    A year or month alone is its first day. Raises DataError for anything else.
+    A year or month alone is its first day, a day its first second: midnight is written as the day. A time without a zone is one in UTC. Raises DataError for
+    anything else.
 
-    >>> iso("2024"), iso("2024-05-01T12:00:00+02:00"), iso("")
-    ('2024-01-01', '2024-05-01T10:00:00', '')
+    >>> iso("2024"), iso("2024-05-01T12:00:00+02:00"), iso("2024-05-01T00:00"), iso("")
+    ('2024-01-01', '2024-05-01T10:00:00', '2024-05-01', '')
     """
     if not text:
         return ""
     given = text + "-01-01"[len(text) - 4 :] if _DATE.fullmatch(text) else text
     try:
         found = datetime.fromisoformat(given)
-    except ValueError as problem:
+        found = found.astimezone(UTC) if found.tzinfo else found
+    except (ValueError, OverflowError) as problem:
         raise DataError(f"a date cannot be read ({name}={text!r}). Write YYYY, YYYY-MM, YYYY-MM-DD or an ISO time.") from problem
-    if len(given) <= 10:
-        return found.date().isoformat()
-    found = found.astimezone(UTC) if found.tzinfo else found
-    return found.replace(tzinfo=None, microsecond=0).isoformat()
+    return found.replace(tzinfo=None, microsecond=0).isoformat().removesuffix("T00:00:00")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +11,14 @@ import numpy as np
 
 from everlearn.errors import SettingError
 from everlearn.memory import tables
-from everlearn.memory.passages import Found
+from everlearn.memory.chains import Link
+from everlearn.memory.passages import Found, searchable
 from everlearn.memory.ranking import freshness, fused
 from everlearn.memory.tables import Vectors
 from everlearn.memory.words import words_of
 
-DEPTH = 10  # candidates of each kind for one passage that is wanted
-PROBES, REFINE = 32, 8  # cells read of the vector index, and exact vectors compared for one that is wanted; benchmarks/store.py measures both
+DEPTH, DEEPER = 5, 10  # candidates of each kind for one passage that is wanted, and how many times more where too few of them hold
+PROBES, REFINE = 32, 1  # cells read of the vector index, and exact vectors compared for one that is looked at; benchmarks/store.py measures both
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,47 +47,84 @@ class Search:
             raise SettingError(f"recency must be 0 or more and half_life above 0 (recency={self.recency!r}, half_life={self.half_life!r}).")
         if self.kind not in ("hybrid", "vector", "words"):
             raise SettingError(f"there is no such search (kind={self.kind!r}). Allowed are 'hybrid', 'vector', 'words'.")
+        searchable(self.source)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A row that came up. told: its LINK.   nearness: cosine to the question, 0 without its vector.   words: its score by words, 0 where it came by vector."""
+
+    told: dict[str, Any]
+    nearness: float
+    words: float = 0.0
+
+    @property
+    def id(self) -> str:
+        return str(self.told["passage"]["id"])
 
 
 def searched(table: Any | None, search: Search, questions: Sequence[str | None], vectors: Vectors | None) -> list[list[Found]]:
-    """For each question, given as text, as a vector (n, d), or as both, its passages, best first; those equally good by id.
+    """For each question, given as text, as a vector (n, d) of length 1, or as both, its passages, best first; those equally good by id.
 
-    Without a vector nothing is said of nearness (0), and `least` leaves nothing out.
+    Without a vector nothing is said of nearness (0), and `least` leaves nothing out. Raises SettingError where the kind of search needs what was not given.
     """
+    if (search.kind == "vector" and vectors is None) or (search.kind == "words" and None in questions):
+        raise SettingError(f"this search lacks what it compares (kind={search.kind!r}). 'vector' needs a vector or an embedder, 'words' a text.")
     if table is None:
         return [[] for _ in questions]
-    condition = tables.holding(search.as_of)
-    condition += f" AND array_has(sources, {tables.quoted(search.source)})" if search.source else ""
-    return [_one(table, search, condition, text, None if vectors is None else vectors[at]) for at, text in enumerate(questions)]
+    return [_one(table, search, text, None if vectors is None else vectors[at]) for at, text in enumerate(questions)]
 
 
-def _one(table: Any, search: Search, condition: str, text: str | None, vector: Vectors | None) -> list[Found]:
-    depth = max(30, DEPTH * search.k)
-    near = [] if vector is None or search.kind == "words" else _by_vector(table, vector, condition, depth, search.k)
-    same = [] if text is None or search.kind == "vector" else _by_words(table, text, condition, depth, vector is not None)
-    rows = {row["id"]: row for row in (*near, *same)}
-    nearness = {name: 0.0 if vector is None else float(np.dot(np.asarray(row["vector"], np.float32), vector)) for name, row in rows.items()}
-    by_nearness, by_words = {row["id"]: nearness[row["id"]] for row in near}, {row["id"]: float(row["_score"]) for row in same}
-    fresh = freshness({name: row["valid_from"] for name, row in rows.items()}, search.as_of, search.half_life)
-    scores = {name: score * rows[name]["trust"] * (1 + search.recency * fresh[name]) for name, score in fused([by_nearness, by_words]).items()}
-    best = sorted((name for name in scores if vector is None or search.least is None or nearness[name] >= search.least), key=lambda name: (-scores[name], name))
-    return [Found(tables.shown(tables.link_of(rows[name])), scores[name], nearness[name]) for name in best[: search.k]]
+def _one(table: Any, search: Search, text: str | None, vector: Vectors | None) -> list[Found]:
+    near = [] if vector is None or search.kind == "words" else _by_vector(table, vector, search)
+    same = [] if text is None or search.kind == "vector" else _by_words(table, text, vector, search)
+    rows = {one.id: one for one in (*same, *near)}
+    fresh = freshness({name: one.told["passage"].get("valid_from", "") for name, one in rows.items()}, search.as_of, search.half_life)
+    ranked = fused([{one.id: one.nearness for one in near}, {one.id: one.words for one in same}])
+    scores = {name: score * rows[name].told["passage"].get("trust", 1.0) * (1 + search.recency * fresh[name]) for name, score in ranked.items()}
+    best = sorted((name for name in scores if vector is None or search.least is None or rows[name].nearness >= search.least), key=lambda n: (-scores[n], n))
+    return [Found(tables.shown(Link.from_json(rows[name].told)), scores[name], rows[name].nearness) for name in best[: search.k]]
 
 
-def _by_vector(table: Any, vector: Vectors, condition: str, depth: int, least: int) -> list[dict[str, Any]]:
-    """The nearest rows that meet the condition. First it is asked of the nearest alone; only where fewer than `least` of them meet it, of all rows before:
-    that reads the dates of the whole table, five times the time of the search itself (benchmarks/store.py).
-    """
-    query = table.search(vector, vector_column_name="vector").distance_type("cosine").nprobes(PROBES).refine_factor(REFINE).limit(depth)
-    query = query.select([*tables.LINK, "vector", "_distance"])
-    found = list(query.where(condition, prefilter=False).to_list())
-    return found if len(found) >= least else list(query.where(condition, prefilter=True).to_list())
+def _by_vector(table: Any, vector: Vectors, search: Search) -> list[Candidate]:
+    """The nearest rows that hold."""
+
+    def asked(depth: int, condition: str) -> list[Candidate]:
+        query = table.search(vector, vector_column_name="vector").distance_type("cosine").nprobes(PROBES).refine_factor(REFINE).limit(depth)
+        query = query.where(condition, prefilter=True) if condition else query
+        rows = query.select([tables.LINK, "_distance"]).to_arrow()
+        return [Candidate(json.loads(told), 1 - far) for told, far in zip(rows[tables.LINK].to_pylist(), rows["_distance"].to_pylist(), strict=True)]
+
+    return _holding(asked, search, whole=False)
 
 
-def _by_words(table: Any, text: str, condition: str, depth: int, vectors: bool) -> list[dict[str, Any]]:
+def _by_words(table: Any, text: str, vector: Vectors | None, search: Search) -> list[Candidate]:
+    """The rows that share most with the text's words and hold."""
     words = " ".join(dict.fromkeys(words_of(text)))
-    if not words:
-        return []
-    columns = [*tables.LINK, "_score", *(["vector"] if vectors else [])]
-    query = table.search(words, query_type="fts", fts_columns="words").where(condition, prefilter=True)
-    return list(query.select(columns).limit(depth).to_list())
+
+    def asked(depth: int, condition: str) -> list[Candidate]:
+        query = table.search(words, query_type="fts", fts_columns="words").limit(depth)
+        query = query.where(condition, prefilter=True) if condition else query
+        rows = query.select([tables.LINK, "_score", *([] if vector is None else ["vector"])]).to_arrow()
+        near = np.zeros(rows.num_rows) if vector is None else tables.vectors_of(rows) @ vector
+        told = zip(rows[tables.LINK].to_pylist(), near.tolist(), rows["_score"].to_pylist(), strict=True)
+        return [Candidate(json.loads(link), nearness, score) for link, nearness, score in told]
+
+    return _holding(asked, search, whole=True) if words else []
+
+
+def _holding(asked: Callable[[int, str], list[Candidate]], search: Search, whole: bool) -> list[Candidate]:
+    """What comes up and holds. First the best are asked, whatever holds of them, then many more; only where still fewer than `k` do is the condition put to all
+    rows before: that reads the dates of the whole table, which takes several times as long as the search itself (benchmarks/store.py).
+
+    whole: fewer than were asked for are all there are.
+    """
+    moment, first = tables.now(), max(30, DEPTH * search.k)
+    for depth in (first, DEEPER * first):
+        every = asked(depth, "")
+        found = [one for one in every if tables.holds(one.told, search.as_of, search.source, moment)]
+        if len(found) >= search.k or (whole and len(every) < depth):
+            return found
+        if len(every) < depth:
+            break
+    return asked(first, tables.holding(search.as_of, search.source))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from datetime import timedelta
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,18 @@ from everlearn.disk import one_writer
 from everlearn.errors import DataError, SettingError, StateError
 from everlearn.memory import tables
 from everlearn.memory.chains import Link, chained
-from everlearn.memory.embedders import Embedder, unit
+from everlearn.memory.embedders import Embedder, made_by, matrix, named
 from everlearn.memory.erasing import erased
 from everlearn.memory.indexing import INDEX_ROWS, indexed, up_to_date
-from everlearn.memory.passages import Found, Passage, iso
+from everlearn.memory.passages import Found, Passage, iso, searchable, subject_key
 from everlearn.memory.searching import Search, searched
 from everlearn.memory.tables import Vectors
 from everlearn.memory.writing import Added, by_key, written
 
+UNFINISHED = (
+    "a delete in this store is not over (uri={!r}): its bytes may still be in old versions. It is under way in another process, or was killed;"
+    " then the next call that writes ends it, index() without writing anything."
+)
 BUSY = "another process is writing to this store (uri={!r}). Wait for it; reading goes on."
 
 
@@ -44,21 +48,27 @@ class DatedStore:
     def __init__(self, uri: str | Path, embedder: Embedder | None = None, index_rows: int = INDEX_ROWS, storage: Mapping[str, str] | None = None) -> None:
         if index_rows < 1000:
             raise SettingError(f"index_rows must be at least 1000, got {index_rows!r}. Fewer rows are searched faster without an index.")
-        self.uri, self.embedder, self.index_rows = str(uri), embedder, index_rows
+        self.uri, self.embedder, self.index_rows = str(uri), embedder and named(embedder), index_rows
         self._database = tables.connected(self.uri, storage)
-        self._table = tables.existing(self._database)
-        if self._table is not None and embedder is not None:
-            self._same_embedder(self._table, embedder)
+        self._opened, self._told = None, ("", 0)
+        if self._table is not None and self.erasing:
+            warnings.warn(UNFINISHED.format(self.uri), stacklevel=2)
 
     def __len__(self) -> int:
         return 0 if self._table is None else int(self._table.count_rows())
 
     @property
+    def erasing(self) -> bool:
+        """Whether a `delete` or `replace` is not over: what it took out is found no more, but its bytes may still be in old versions and indexes.
+
+        It is under way in another process, or was killed; then the next `add`, `delete`, `replace` or `index` ends it before anything else.
+        """
+        return tables.is_erasing(self._database)
+
+    @property
     def dimension(self) -> int:
         """The length of its vectors, 0 before the first row of a store without an embedder."""
-        if self._table is not None:
-            return tables.told_of(self._table)[1]
-        return self.embedder.dimension if self.embedder else 0
+        return self._told[1] if self._table is not None else self.embedder.dimension if self.embedder else 0
 
     def add(self, passages: Iterable[Passage], vectors: Sequence[Sequence[float]] | Vectors | None = None, index: bool = True) -> Added:
         """Take in passages in one commit; where a subject has others, each closes the one before it by date, in whatever order they come.
@@ -71,7 +81,7 @@ class DatedStore:
         if not given:
             return Added()
         with self._writing():
-            table = self._opened(places)
+            table = self._made_now(places)
             told = written(table, given, lambda new, at: self._made(new, at, places))
             if index:
                 up_to_date(table, self.index_rows)
@@ -82,38 +92,38 @@ class DatedStore:
         search = Search(k=k, as_of=iso(as_of, "as_of"), **how)
         if isinstance(query, str):
             return self.search_all([query], search)[0]
-        return searched(self._table, search, [None], self._vectors([query]))[0]
+        return searched(self._table, search, [None], self._vectors([query], 1))[0]
 
     def search_all(self, queries: Sequence[str], search: Search, vectors: Vectors | None = None) -> list[list[Found]]:
         """For each of many questions what `search` finds. vectors: theirs (n, d); by default they are embedded together."""
-        if self._table is None or not queries:
-            return [[] for _ in queries]
-        if vectors is None:
-            vectors = None if self.embedder is None else unit(self.embedder.questions(list(queries)))
+        if not queries:
+            return []
+        if vectors is not None:
+            vectors = self._vectors(vectors, len(queries))
+        elif self.embedder is not None:
+            vectors = made_by(self.embedder, list(queries), asked=True)
         return searched(self._table, search, list(queries), vectors)
 
     def delete(self, source: str = "", id: str = "") -> int:
         """Take out everything a source said, or one passage, and its bytes with it: how many passages went.
 
         What another source says too stays, in that source's name; what it had superseded holds again. Old versions of the table and its indexes are removed
-        at once; after a kill in between, the same call ends the work.
+        at once; after a kill in between the store is `erasing` until the next call that writes, which ends the work.
         """
         if bool(source) == bool(id):
             raise SettingError(f"delete needs a source or an id, one of them (source={source!r}, id={id!r}).")
+        searchable(source or id)
         if self._table is None:
             return 0
-        with self._writing():
-            gone = erased(self._table, source, id)
-            indexed(self._table, self.index_rows, anew=True)
-            self._clean(self._table)
-        return gone
+        with self._writing(), self._to_the_last_byte():
+            return erased(self._table, source, id)
 
     def passages(self, as_of: str | None = None, subject: str = "") -> list[Passage]:
         """All passages in order of arrival, as they are dated now; as_of: those that hold at a date, "" for now.   subject: of this one alone, by date."""
         if self._table is None:
             return []
         conditions = [tables.holding(iso(as_of, "as_of"))] if as_of is not None else []
-        conditions += [f"subject = {tables.quoted(subject)}"] if subject else []
+        conditions += [f"key = {tables.quoted(subject_key(subject))}"] if subject else []
         links = tables.links_of(tables.rows_where(self._table, " AND ".join(conditions) or "number >= 0"))
         ordered = sorted(links, key=lambda link: (link.passage.valid_from, link.number) if subject else ("", link.number))
         return [tables.shown(link) for link in ordered]
@@ -127,14 +137,14 @@ class DatedStore:
         """The subjects of up to so many passages."""
         if self._table is None:
             return []
-        return [str(name) for name in self._table.search().select(["subject"]).limit(most).to_arrow()["subject"].to_pylist() if name]
+        links = tables.links_of(self._table.search().select([tables.LINK]).limit(most).to_arrow())
+        return [link.passage.subject for link in links if link.passage.subject]
 
     def index(self) -> None:
         """Bring all indexes up to date and join small files; after `add(..., index=False)`."""
         if self._table is not None:
             with self._writing():
-                indexed(self._table, self.index_rows, anew=True)
-                self._clean(self._table, hours=1)
+                indexed(self._table, self.index_rows, hours=1)
 
     def rows(self) -> tuple[list[dict[str, object]], Vectors]:
         """Everything as JSON and vectors (n, d), in order of arrival: what `replace` takes."""
@@ -144,76 +154,84 @@ class DatedStore:
         return [{"number": link.number, **link.passage.to_json()} for link in tables.links_of(found)], tables.vectors_of(found)
 
     def replace(self, rows: Sequence[Mapping[str, Any]], vectors: Vectors) -> None:
-        """Hold exactly these rows; what was there is gone with its bytes."""
+        """Hold exactly these rows; what was there is gone with its bytes. vectors: (n, d), one a row."""
         links = [Link(Passage.from_json({name: value for name, value in row.items() if name != "number"}), int(row["number"])) for row in rows]
-        with self._writing():
-            if not links:
-                if self._table is not None:
-                    self._database.drop_table(tables.NAME)
-                self._table = None
-                return
-            made_by = self.embedder.name if self.embedder else ""
-            at = {link.passage.id: place for place, link in enumerate(links)}
-            kept = sorted((link for of in by_key(links).values() for link in chained(of)), key=lambda link: link.number)
-            table = tables.arrow_of(kept, vectors[[at[link.passage.id] for link in kept]], tables.schema(vectors.shape[1], made_by))
-            self._table = tables.created(self._database, vectors.shape[1], made_by, table)
-            indexed(self._table, self.index_rows, anew=True)
-            self._clean(self._table)
+        if not links and self._table is None:
+            return
+        told = self.embedder.name if self.embedder else "" if links else self._told[0]
+        width = self.dimension if self.embedder or not links else 0
+        given = self._vectors(vectors, len(links), width) if links else np.zeros((0, width), np.float32)
+        at = {link.passage.id: place for place, link in enumerate(links)}
+        kept = sorted((link for of in by_key(links).values() for link in chained(of)), key=lambda link: link.number)
+        with self._writing(), self._to_the_last_byte():
+            like = tables.schema(given.shape[1], told)
+            self._hold(tables.created(self._database, given.shape[1], told, tables.arrow_of(kept, given[[at[link.passage.id] for link in kept]], like)))
+
+    @property
+    def _table(self) -> Any | None:
+        """None before the first row. Raises StateError where its vectors are another embedder's."""
+        if self._opened is None:
+            self._hold(tables.existing(self._database))
+        return self._opened
+
+    def _hold(self, table: Any | None) -> None:
+        """Keep the table and what it says of its vectors. Raises StateError where they are another embedder's."""
+        if table is None:
+            return
+        told, embedder = tables.told_of(table), self.embedder
+        if embedder is not None and told != (embedder.name, embedder.dimension):
+            raise StateError(
+                f"the store's vectors are another embedder's (store={told[0]!r} of {told[1]}, given={embedder.name!r} of {embedder.dimension})."
+                " Open it with its own, or put its passages into a new store."
+            )
+        self._opened, self._told = table, told
 
     def _made(self, new: Sequence[Passage], at: Sequence[int], places: Vectors | None) -> Vectors:
         """The vectors of new rows, which are `at` these places among those added: given ones, or the embedder's."""
         if places is not None:
             return places[list(at)]
         assert self.embedder is not None
-        return unit(self.embedder.passages([passage.text for passage in new]))
+        return made_by(self.embedder, [passage.text for passage in new])
 
     def _checked(self, given: Sequence[Passage], vectors: Sequence[Sequence[float]] | Vectors | None) -> Vectors | None:
         """Given vectors as a matrix, None where the embedder is to make them."""
-        if vectors is None:
-            if self.embedder is None and given:
-                raise DataError(
-                    f"the store has no embedder, so each passage needs a vector (uri={self.uri!r}, vectors=None). Give vectors, or open it with one."
-                )
-            return None
-        if len(vectors) != len(given):
-            raise DataError(f"every passage needs one vector (passages={len(given)}, vectors={len(vectors)}). Give as many.")
-        return self._vectors(vectors) if given else None
+        if vectors is not None:
+            return self._vectors(vectors, len(given)) if given or len(vectors) else None
+        if self.embedder is None and given:
+            raise DataError(f"the store has no embedder, so each passage needs a vector (uri={self.uri!r}, vectors=None). Give vectors, or open it with one.")
+        return None
 
-    def _vectors(self, vectors: Sequence[Sequence[float] | Vectors] | Vectors) -> Vectors:
-        """Vectors of length 1. Raises DataError for what is none, or of another length than the store's."""
-        try:
-            found = np.asarray(vectors, dtype=np.float32)
-        except ValueError as problem:
-            raise DataError(f"vectors must be rows of numbers, all of one length (first={str(vectors[0])[:40]!r}).") from problem
-        if found.ndim != 2 or found.shape[1] == 0 or (self.dimension and found.shape[1] != self.dimension):
-            wanted = self.dimension or "any length above 0"
-            raise DataError(
-                f"vectors have another length than the store's (shape={found.shape!r}, dimension={wanted}). Embed with the embedder it was made with."
+    def _vectors(self, vectors: Any, rows: int, dimension: int | None = None) -> Vectors:
+        """Vectors of length 1. Raises DataError for what is none, or of another length than the store's, StateError where none can be told to be its own."""
+        if self._table is not None and self._told[0] and self.embedder is None:
+            raise StateError(
+                f"the store's vectors are an embedder's, and it was opened without one, so others cannot be compared with them (store={self._told[0]!r})."
+                " Open it with that embedder; words alone are searched without."
             )
-        return unit(found)
+        return matrix(vectors, rows, self.dimension if dimension is None else dimension)
 
-    def _opened(self, places: Vectors | None) -> Any:
+    def _made_now(self, places: Vectors | None) -> Any:
         """The table; made now where this is the first row."""
-        self._table = self._table if self._table is not None else tables.existing(self._database)
         if self._table is None:
-            width = places.shape[1] if places is not None else 0
-            name = self.embedder.name if self.embedder else ""
-            self._table = tables.created(self._database, width or (self.embedder.dimension if self.embedder else 0), name)
-        if self.embedder is not None:
-            self._same_embedder(self._table, self.embedder)
+            width, name = (self.embedder.dimension, self.embedder.name) if self.embedder else (0 if places is None else places.shape[1], "")
+            self._hold(tables.created(self._database, width, name))
         return self._table
 
-    def _same_embedder(self, table: Any, embedder: Embedder) -> None:
-        name, dimension = tables.told_of(table)
-        if (name, dimension) != (embedder.name, embedder.dimension):
-            raise StateError(
-                f"the store's vectors are another embedder's (store={name!r} of {dimension}, given={embedder.name!r} of {embedder.dimension})."
-                " Open it with its own, or put its passages into a new store."
-            )
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Alone; what a kill left of a delete is ended first."""
+        with one_writer(tables.folder_of(self.uri), BUSY):
+            if self._table is not None and self.erasing:
+                self._erase_rest()
+            yield
 
-    def _clean(self, table: Any, hours: float = 0) -> None:
-        with tables.knowing():
-            table.optimize(cleanup_older_than=timedelta(hours=hours), delete_unverified=not hours)
+    @contextmanager
+    def _to_the_last_byte(self) -> Iterator[None]:
+        """What is taken out within is taken out of old versions and indexes too, now or, after a kill, by the next who writes."""
+        tables.note_erasing(self._database)
+        yield
+        self._erase_rest()
 
-    def _writing(self) -> AbstractContextManager[None]:
-        return one_writer(tables.folder_of(self.uri), BUSY)
+    def _erase_rest(self) -> None:
+        indexed(self._table, self.index_rows, hours=0)
+        tables.erasing_is_over(self._database)

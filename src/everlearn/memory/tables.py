@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,20 +15,17 @@ from numpy.typing import NDArray
 
 from everlearn.errors import MissingExtra, StateError
 from everlearn.memory.chains import Link
-from everlearn.memory.passages import Passage
+from everlearn.memory.passages import Passage, iso
 from everlearn.memory.words import words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import pyarrow as pa
 
 Vectors = NDArray[np.float32]
 
-NAME = "passages"
+NAME, ERASING = "passages", "erasing"  # the table, and the one that is there while a delete is not over
 TOLD = b"everlearn"  # the key in the table's schema under which its embedder stands
-TEXTS = ("id", "text", "subject", "valid_from", "valid_to", "origin")  # a passage's own columns that are text
-LINK = (*TEXTS, "until", "superseded_by", "sources", "trust", "number")  # what a Link is made from
+LINK = "link"  # the column that holds all of a Link, as JSON: a search reads one column, not ten; the others are what conditions and indexes ask
 AT_ONCE = 5000  # ids named in one condition
 
 
@@ -47,6 +43,21 @@ def existing(database: Any) -> Any | None:
     return database.open_table(NAME) if NAME in database.list_tables().tables else None
 
 
+def is_erasing(database: Any) -> bool:
+    return ERASING in database.list_tables().tables
+
+
+def note_erasing(database: Any) -> None:
+    """Say that bytes are to go, for whoever comes after a kill."""
+    import pyarrow as pa
+
+    database.create_table(ERASING, schema=pa.schema([("nothing", pa.bool_())]), exist_ok=True)
+
+
+def erasing_is_over(database: Any) -> None:
+    database.drop_table(ERASING)
+
+
 def created(database: Any, dimension: int, embedder: str, rows: pa.Table | None = None) -> Any:
     """A new table for vectors of this length with these rows, its full text index with it; takes the place of one that is there, in one commit."""
     like = schema(dimension, embedder)
@@ -59,18 +70,19 @@ def created(database: Any, dimension: int, embedder: str, rows: pa.Table | None 
 def schema(dimension: int, embedder: str) -> pa.Schema:
     import pyarrow as pa
 
-    texts = [(name, pa.string()) for name in (*TEXTS, "key", "words", "until", "superseded_by")]
-    rest = [("sources", pa.list_(pa.string())), ("trust", pa.float32()), ("number", pa.int64()), ("vector", pa.list_(pa.float32(), dimension))]
+    texts = [(name, pa.string()) for name in ("id", "key", "words", "valid_from", "until", "superseded_by", LINK)]
+    rest = [("sources", pa.list_(pa.string())), ("number", pa.int64()), ("vector", pa.list_(pa.float32(), dimension))]
     return pa.schema([*texts, *rest], metadata={TOLD: json.dumps({"embedder": embedder, "dimension": dimension}).encode()})
 
 
 def told_of(table: Any) -> tuple[str, int]:
-    """The table's embedder and the length of its vectors. Raises StateError for a table that is no dated store's."""
-    told = (table.schema.metadata or {}).get(TOLD)
-    if told is None:
-        raise StateError(f"this table is no dated store's (table={table.name!r}, columns={table.schema.names[:4]!r}). Name another folder.")
-    found = json.loads(told)
-    return str(found["embedder"]), int(found["dimension"])
+    """The table's embedder and the length of its vectors. Raises StateError for a table that is no dated store's, or one's of another layout."""
+    found = table.schema
+    told, names = (found.metadata or {}).get(TOLD), found.names
+    if told is None or set(names) != set(schema(1, "").names):
+        raise StateError(f"this table is no dated store's as it is laid out now (table={table.name!r}, columns={names[:4]!r}). Name another folder.")
+    both = json.loads(told)
+    return str(both["embedder"]), int(both["dimension"])
 
 
 def index_words(table: Any) -> None:
@@ -86,24 +98,17 @@ def arrow_of(links: Sequence[Link], vectors: Vectors, like: pa.Schema) -> pa.Tab
     import pyarrow as pa
 
     passages = [link.passage for link in links]
-    columns: dict[str, Any] = {name: [getattr(passage, name) for passage in passages] for name in TEXTS}
-    columns |= {"key": [passage.key for passage in passages], "words": [" ".join(words_of(passage.text)) for passage in passages]}
+    columns: dict[str, Any] = {name: [getattr(passage, name) for passage in passages] for name in ("id", "key", "valid_from")}
+    columns |= {"words": [" ".join(words_of(passage.text)) for passage in passages], LINK: [json.dumps(link.to_json()) for link in links]}
     columns |= {"until": [link.until for link in links], "superseded_by": [link.superseded_by for link in links]}
-    columns |= {"sources": [list(passage.sources) for passage in passages], "trust": [passage.trust for passage in passages]}
-    columns["number"] = [link.number for link in links]
+    columns |= {"sources": [list(passage.sources) for passage in passages], "number": [link.number for link in links]}
     columns["vector"] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1), pa.float32()), vectors.shape[1])
     return pa.table(columns, schema=like)
 
 
 def links_of(rows: pa.Table) -> list[Link]:
-    """Rows of a table that has all of LINK."""
-    return [link_of(row) for row in rows.select(list(LINK)).to_pylist()]
-
-
-def link_of(row: Mapping[str, Any]) -> Link:
-    """One row that has all of LINK."""
-    passage = Passage(**{name: row[name] for name in TEXTS}, trust=float(np.float32(row["trust"]))).said_by(tuple(row["sources"]))
-    return Link(passage, int(row["number"]), row["until"], row["superseded_by"])
+    """Rows of a table that has the column LINK."""
+    return [Link.from_json(json.loads(row)) for row in rows[LINK].to_pylist()]
 
 
 def vectors_of(rows: pa.Table) -> Vectors:
@@ -118,11 +123,27 @@ def shown(link: Link) -> Passage:
     return replace(link.passage, valid_to=link.until, superseded_by=link.superseded_by)
 
 
-def holding(as_of: str) -> str:
-    """The condition under which a row holds on a date; for "" by what was told last, an end that was given with it not yet over."""
+def holding(as_of: str, source: str = "") -> str:
+    """The condition under which a row holds on a date, by this source if one is named; for "" by what was told last, an end given with it not yet over."""
+    told = f" AND array_has(sources, {quoted(source)})" if source else ""
     if not as_of:
-        return f"superseded_by = '' AND (until = '' OR until > {quoted(datetime.now(UTC).date().isoformat())})"
-    return f"valid_from <= {quoted(as_of)} AND (until > {quoted(as_of)} OR (until = '' AND superseded_by = ''))"
+        return f"superseded_by = '' AND (until = '' OR until > {quoted(now())}){told}"
+    return f"valid_from <= {quoted(as_of)} AND (until > {quoted(as_of)} OR (until = '' AND superseded_by = '')){told}"
+
+
+def holds(told: Mapping[str, Any], as_of: str, source: str, moment: str) -> bool:
+    """The same, of what one row's LINK says; moment: `now()`."""
+    passage, until, closed = told["passage"], told["until"], bool(told["superseded_by"])
+    if source and source != passage.get("source") and source not in passage.get("also", ()):
+        return False
+    if not as_of:
+        return not closed and (not until or until > moment)
+    return passage.get("valid_from", "") <= as_of and (until > as_of or not (until or closed))
+
+
+def now() -> str:
+    """This second as passages write it."""
+    return iso(datetime.now(UTC).isoformat())
 
 
 def among(column: str, values: Iterable[str]) -> list[str]:
@@ -141,12 +162,14 @@ def rows_where(table: Any, condition: str, vectors: bool = False) -> pa.Table:
     return table.search().where(condition).select(columns).with_row_id(True).to_arrow()
 
 
-@contextmanager
-def knowing() -> Iterator[None]:
-    """Without LanceDB's warning that other readers of old versions will fail: a store's readers always read the newest."""
+def cleaned(table: Any, hours: float) -> None:
+    """Join small files, and remove versions older than so many hours; with 0 all but the newest, and every file that it does not use.
+
+    LanceDB warns that readers of old versions will fail: a store's readers always read the newest.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*removes every version", category=UserWarning)
-        yield
+        table.optimize(cleanup_older_than=timedelta(hours=hours), delete_unverified=not hours)
 
 
 def is_local(uri: str) -> bool:
