@@ -84,15 +84,23 @@ class Retrieval(Around):
     def learn(self, model: TrainedModel, experience: Experience, checkpoint: Checkpoint | None = None) -> LearnLog:
         """Write the rows, then let the inner learner learn."""
         begun = perf_counter()
-        rows = [e for e in experience.train if answered_in(e)]
-        time = experience.time
-        self.store.add([passage_of(e, time) for e in rows], self.served.vectors(rows) if rows else None)
+        self.write(experience)
         took = perf_counter() - begun
+        log = self.teach(model, experience, checkpoint)
+        return replace(log, seconds=log.seconds + took, end_seconds=log.end_seconds + took)
+
+    def write(self, experience: Experience) -> None:
+        """Put the rows into the store; those that are there already change nothing."""
+        rows = [e for e in experience.train if answered_in(e)]
+        self.store.add([passage_of(e, experience.time) for e in rows], self.served.vectors(rows) if rows else None)
+
+    def teach(self, model: TrainedModel, experience: Experience, checkpoint: Checkpoint | None = None) -> LearnLog:
+        """Let the inner learner learn; where weights moved, passages are found by the new ones."""
         log = self.inner.learn(model, experience, None if checkpoint is None else self._around(checkpoint))
+        begun = perf_counter()
         if log.steps:
-            begun = perf_counter()
             self._anew()
-            took += perf_counter() - begun
+        took = perf_counter() - begun
         return replace(log, seconds=log.seconds + took, end_seconds=log.end_seconds + took)
 
     def delete(self, source: str = "", id: str = "") -> int:

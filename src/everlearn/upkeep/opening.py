@@ -158,7 +158,10 @@ def lora_of(table: ModelTable) -> Any:
 
 
 def tried_again(recipe: Recipe, settings: HomeSettings, attempt: int) -> tuple[Recipe, HomeSettings]:
-    """The recipe and settings of an attempt: at each retry a lower rate and more rehearsal."""
+    """The recipe and settings of an attempt: at each retry a lower rate and more rehearsal; at the last one nothing is consolidated.
+
+    What a memory writes needs no weights: an update is not lost to its store, nor any after it, because what had become stable could not be taught.
+    """
     if not attempt:
         return recipe, settings
     slower, more = settings.retry.rate**attempt, settings.retry.replay**attempt
@@ -167,6 +170,8 @@ def tried_again(recipe: Recipe, settings: HomeSettings, attempt: int) -> tuple[R
         given = dict(part.given)
         if part.name in ("replay", "mir", "generative_replay", "on_policy_replay") and "share" in given:
             given["share"] = min(10.0, float(given["share"]) * more)
+        if part.name == "consolidate" and attempt == settings.retry.attempts:
+            given["most"] = 0
         if part.name == "settings" and "rate" in given:
             given["rate"] = float(given["rate"]) * slower
         parts.append(replace(part, given=given))
