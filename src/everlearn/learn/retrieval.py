@@ -74,10 +74,10 @@ class Retrieval(Around):
         if not isinstance(served, TrainedModel):
             raise SettingError(f"retrieval reads for the model itself (beneath={type(served).__name__!r}). Name retrieval before what wraps the model.")
         folder = self.uri or tempfile.mkdtemp(prefix="everlearn-store-")
-        if not self.uri:
-            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         maker = embedder_of(self.embedder, model)
         self.model, self.store = model, DatedStore(folder, maker)
+        if not self.uri:
+            weakref.finalize(self.store, shutil.rmtree, folder, ignore_errors=True)  # with the store: what is served may outlive this learner
         self.served = RetrievalModel(served, self.store, maker, **self.reading)  # type: ignore[arg-type]
         return self.served
 
