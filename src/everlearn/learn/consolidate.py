@@ -66,7 +66,7 @@ class Consolidate(Around):
         now, log = self.done + 1, LearnLog()
         facts = self._facts(now)
         self.memory.supersede([fact.row for fact in facts if fact.ended is None])
-        due = self._due(facts, now)
+        due = self.due(facts, now)
         took = perf_counter() - begun
         if due:
             rows = tuple(fact.row for fact in due)
@@ -103,7 +103,7 @@ class Consolidate(Around):
         self.arrived = {passage.id: self.arrived.get(passage.id, now) for passage in passages}
         return facts_of(passages, self.arrived, self.past)
 
-    def _due(self, facts: Sequence[Fact], now: int) -> list[Fact]:
+    def due(self, facts: Sequence[Fact], now: int) -> list[Fact]:
         """Those that are stable and were not taught yet, first what arrived first, then by date."""
         held = [f for f in facts if f.ended is None and f.passage and f.passage not in self.taught and f.held(now) >= self.after * (1 + f.changes)]
         if self.change < 1 and held:
