@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -11,6 +13,7 @@ from everlearn.upkeep.opening import learner_state
 RIVERS = "Aller Brue Cherwell Derwent Exe Frome Gade Humber".split()
 STARTS, ENDS = {"one": "Ash", "two": "Pen", "three": "Hart", "four": "Cold"}, "ford wick bury haven gate port mouth combe".split()
 FAST, RUINOUS = 1e-4, 3e-2
+RECIPE = "retrieval+consolidate(after=1,change=1)+replay(share=1)"
 
 
 def rows(source: str) -> list[Example]:
@@ -25,9 +28,9 @@ def told(home: Home, source: str) -> Version:
     return update(home, rows(source), {source: TestSet("exact", tuple(rows(source)))}, name=source)
 
 
-def set_up(home: Home, rate: float, attempts: int) -> None:
+def set_up(home: Home, rate: float, attempts: int, recipe: str = RECIPE) -> None:
     given = home.settings.model_dump(by_alias=True)
-    given = {**given, "learn": {**given["learn"], "rate": rate}, "retry": {**given["retry"], "attempts": attempts}}
+    given = {**given, "learn": {**given["learn"], "rate": rate, "recipe": recipe}, "retry": {**given["retry"], "attempts": attempts}}
     HomeSettings.of(given, "a test").save(home.folder / "everlearn.toml")
 
 
@@ -42,15 +45,20 @@ def right(home: Home, source: str) -> int:
     return sum(text == row.completion for text, row in zip(said, rows(source), strict=True))
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home with its default gate that has taken one update into its store; at a rate that ruins the weights."""
+def started(folder: Path, recipe: str, rate: float) -> Home:
+    """A home with its default gate that has taken one update into its store."""
     sums = tuple(Example(prompt=f"Question: What is {n} plus 1?\nAnswer:", completion=f" {n + 1}") for n in range(12))
-    learn = {"recipe": "retrieval+consolidate(after=1,change=1)+replay(share=1)", "rate": RUINOUS, "passes": 2, "batch": 8}
+    learn = {"recipe": recipe, "rate": rate, "passes": 2, "batch": 8}
     given = {"learn": learn, "test": {"anchor": "off"}, "gate": {}, "retry": {"attempts": 0}}
-    home = create_home(tmp_path_factory.mktemp("place") / "home", test={"sums": TestSet("exact", sums)}, settings=HomeSettings.of(given, "a test"))
+    home = create_home(folder / "home", test={"sums": TestSet("exact", sums)}, settings=HomeSettings.of(given, "a test"))
     told(home, "one")
     return home
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """One at a rate that ruins the weights."""
+    return started(tmp_path_factory.mktemp("place"), RECIPE, RUINOUS)
 
 
 def test_what_proved_stable_reaches_the_weights_only_through_the_gate(home: Home) -> None:
@@ -86,3 +94,12 @@ def test_what_is_forgotten_is_found_in_what_was_taught_and_taught_again_without(
     assert (taught(home), right(home, "one"), right(home, "four")) == ({"one"}, 8, 8)
     assert traces(home, rows("three")) == []
     assert not home.work.exists()
+
+
+def test_a_store_goes_on_when_a_home_begins_to_consolidate(tmp_path: Path) -> None:
+    home = started(tmp_path, "retrieval", FAST)
+    set_up(home, FAST, attempts=0)
+    assert told(home, "two").accepted
+    assert (right(home, "one"), right(home, "two"), taught(home)) == (8, 8, set())
+    assert told(home, "three").accepted
+    assert (right(home, "one"), taught(home)) == (8, {"one", "two"})

@@ -7,6 +7,7 @@ import tempfile
 import weakref
 from dataclasses import replace
 from time import perf_counter
+from typing import Any
 
 import torch
 
@@ -14,6 +15,7 @@ from everlearn.errors import SettingError, StateError
 from everlearn.learn.base import Around, LearnLog
 from everlearn.learn.fit import Checkpoint
 from everlearn.memory.embedding import embedder_of
+from everlearn.memory.passages import Passage
 from everlearn.memory.reading import answered_in, example_of, passage_of
 from everlearn.memory.retrieval import RetrievalModel
 from everlearn.memory.store import DatedStore
@@ -102,6 +104,17 @@ class Retrieval(Around):
             self._anew()
         took = perf_counter() - begun
         return replace(log, seconds=log.seconds + took, end_seconds=log.end_seconds + took)
+
+    def take_over(self, state: State) -> None:
+        """Write what the store in another learner's saved state holds, as far as it was made from rows; nothing where there is none."""
+        inner = state.get("inner")
+        while "passages" not in state and isinstance(inner, dict):
+            state, inner = inner, inner.get("inner")
+        rows: Any = state.get("passages", [])
+        passages = [Passage.from_json({name: value for name, value in row.items() if name != "number"}) for row in rows]
+        held = [(passage, row) for passage in passages if (row := example_of(passage)) is not None]
+        if held:
+            self.store.add([passage for passage, _ in held], self.served.vectors([row for _, row in held]))
 
     def delete(self, source: str = "", id: str = "") -> int:
         """Take everything a source said, or one passage, out of the store with its bytes; how many passages went."""
