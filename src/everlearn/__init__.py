@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from everlearn.learn.base import Learner as Learner
     from everlearn.learn.base import LearnLog as LearnLog
     from everlearn.learn.codebook import Codebook as Codebook
+    from everlearn.learn.consolidate import Consolidate as Consolidate
     from everlearn.learn.fit import fit as fit
     from everlearn.learn.gradient import Gradient as Gradient
     from everlearn.learn.knn_lm import KNNLM as KNNLM
@@ -156,6 +157,7 @@ _HOMES = {
     "CausalModel": "models.language",
     "Codebook": "learn.codebook",
     "Collected": "upkeep.collecting",
+    "Consolidate": "learn.consolidate",
     "DER": "methods.der",
     "DataError": "errors",
     "DatedStore": "memory.store",

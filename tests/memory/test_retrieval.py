@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -78,6 +80,17 @@ def test_a_deleted_source_is_not_cited_and_the_older_fact_holds_again() -> None:
     learner, served = learned()
     assert learner.delete(source="atlas 2024") == 1
     assert served.generate([asks("Penwick", "", "", LATER)], 4) == [" Brue"]
+
+
+def test_what_is_served_outlives_its_learner_and_takes_its_folder_along() -> None:
+    learner, served = learned()
+    folder = Path(learner.store.uri)
+    del learner
+    gc.collect()
+    assert served.generate([asks("Penwick", "", "", LATER)], 4) == [" Tamar"]
+    del served
+    gc.collect()
+    assert not folder.exists()
 
 
 def test_a_state_comes_back_and_another_is_refused(both: tuple[Retrieval, RetrievalModel]) -> None:

@@ -45,6 +45,10 @@ class Learner(Protocol):
         """Learn what arrived. After `load` of a state saved inside this experience, go on there."""
         ...
 
+    def supersede(self, newer: Sequence[Example]) -> None:
+        """Take note of answers that hold now and are not learned here: what is remembered of their questions and differs is not rehearsed any more."""
+        ...
+
     def state(self) -> State:
         """Everything between experiences but the model's weights: tensors and JSON."""
         ...
@@ -79,6 +83,9 @@ class Around:
 
     def remember(self, model: TrainedModel, examples: Sequence[Example]) -> None:
         self.inner.remember(model, examples)
+
+    def supersede(self, newer: Sequence[Example]) -> None:
+        self.inner.supersede(newer)
 
     def learn(self, model: TrainedModel, experience: Experience, checkpoint: Checkpoint | None = None) -> LearnLog:
         return self.inner.learn(model, experience, checkpoint)

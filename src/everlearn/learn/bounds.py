@@ -21,6 +21,9 @@ class Frozen:
     def remember(self, model: TrainedModel, examples: Sequence[Example]) -> None:
         """There is nothing to note."""
 
+    def supersede(self, newer: Sequence[Example]) -> None:
+        """Nothing is remembered."""
+
     def learn(self, model: TrainedModel, experience: Experience, checkpoint: Checkpoint | None = None) -> LearnLog:
         return LearnLog()
 

@@ -54,6 +54,10 @@ class Gradient:
         for place, method in enumerate(self.methods):
             method.end(model, step, Random(f"{self.seed}/base/{place}/{type(method).__name__}"))
 
+    def supersede(self, newer: Sequence[Example]) -> None:
+        for method in self.methods:
+            method.supersede(newer)
+
     def learn(self, model: TrainedModel, experience: Experience, checkpoint: Checkpoint | None = None) -> LearnLog:
         self.objective.check(experience.train)
         cut = model.encoder.cut

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from everlearn.learn.base import Around
 from everlearn.learn.codebook import Codebook
+from everlearn.learn.consolidate import Consolidate
 from everlearn.learn.knn_lm import KNNLM
 from everlearn.learn.objectives.base import Objective
 from everlearn.learn.objectives.grpo import GRPO
@@ -23,6 +24,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
 
 LEARNERS: dict[str, type[Around]] = {
     "codebook": Codebook,
+    "consolidate": Consolidate,
     "knn_lm": KNNLM,
     "recover": Recover,
     "retrieval": Retrieval,

@@ -7,6 +7,7 @@ import tempfile
 import weakref
 from dataclasses import replace
 from time import perf_counter
+from typing import Any
 
 import torch
 
@@ -14,6 +15,7 @@ from everlearn.errors import SettingError, StateError
 from everlearn.learn.base import Around, LearnLog
 from everlearn.learn.fit import Checkpoint
 from everlearn.memory.embedding import embedder_of
+from everlearn.memory.passages import Passage
 from everlearn.memory.reading import answered_in, example_of, passage_of
 from everlearn.memory.retrieval import RetrievalModel
 from everlearn.memory.store import DatedStore
@@ -74,26 +76,45 @@ class Retrieval(Around):
         if not isinstance(served, TrainedModel):
             raise SettingError(f"retrieval reads for the model itself (beneath={type(served).__name__!r}). Name retrieval before what wraps the model.")
         folder = self.uri or tempfile.mkdtemp(prefix="everlearn-store-")
-        if not self.uri:
-            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         maker = embedder_of(self.embedder, model)
         self.model, self.store = model, DatedStore(folder, maker)
+        if not self.uri:
+            weakref.finalize(self.store, shutil.rmtree, folder, ignore_errors=True)  # with the store: what is served may outlive this learner
         self.served = RetrievalModel(served, self.store, maker, **self.reading)  # type: ignore[arg-type]
         return self.served
 
     def learn(self, model: TrainedModel, experience: Experience, checkpoint: Checkpoint | None = None) -> LearnLog:
         """Write the rows, then let the inner learner learn."""
         begun = perf_counter()
-        rows = [e for e in experience.train if answered_in(e)]
-        time = experience.time
-        self.store.add([passage_of(e, time) for e in rows], self.served.vectors(rows) if rows else None)
+        self.write(experience)
         took = perf_counter() - begun
-        log = self.inner.learn(model, experience, None if checkpoint is None else self._around(checkpoint))
-        if log.steps:
-            begun = perf_counter()
-            self._anew()
-            took += perf_counter() - begun
+        log = self.teach(model, experience, checkpoint)
         return replace(log, seconds=log.seconds + took, end_seconds=log.end_seconds + took)
+
+    def write(self, experience: Experience) -> None:
+        """Put the rows into the store; those that are there already change nothing."""
+        rows = [e for e in experience.train if answered_in(e)]
+        self.store.add([passage_of(e, experience.time) for e in rows], self.served.vectors(rows) if rows else None)
+
+    def teach(self, model: TrainedModel, experience: Experience, checkpoint: Checkpoint | None = None) -> LearnLog:
+        """Let the inner learner learn; where weights moved, passages are found by the new ones."""
+        log = self.inner.learn(model, experience, None if checkpoint is None else self._around(checkpoint))
+        begun = perf_counter()
+        if log.steps:
+            self._anew()
+        took = perf_counter() - begun
+        return replace(log, seconds=log.seconds + took, end_seconds=log.end_seconds + took)
+
+    def take_over(self, state: State) -> None:
+        """Write what the store in another learner's saved state holds, as far as it was made from rows; nothing where there is none."""
+        inner = state.get("inner")
+        while "passages" not in state and isinstance(inner, dict):
+            state, inner = inner, inner.get("inner")
+        rows: Any = state.get("passages", [])
+        passages = [Passage.from_json({name: value for name, value in row.items() if name != "number"}) for row in rows]
+        held = [(passage, row) for passage in passages if (row := example_of(passage)) is not None]
+        if held:
+            self.store.add([passage for passage, _ in held], self.served.vectors([row for _, row in held]))
 
     def delete(self, source: str = "", id: str = "") -> int:
         """Take everything a source said, or one passage, out of the store with its bytes; how many passages went."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from everlearn.methods.base import Method, State, Step, at_least
 from everlearn.methods.remembered import Remembered
 from everlearn.models.weights import TrainedModel
-from everlearn.types import Row
+from everlearn.types import Example, Row
 
 
 class AGEM(Method):
@@ -67,6 +67,9 @@ class AGEM(Method):
     def end(self, model: TrainedModel, step: Step, random: Random) -> None:
         if self.share:
             self.memory.end(step.rows, random)
+
+    def supersede(self, newer: Sequence[Example]) -> None:
+        self.memory.supersede(newer)
 
     def state(self) -> State:
         return self.memory.state()

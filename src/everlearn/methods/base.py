@@ -8,7 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from everlearn.errors import SettingError, StateError
-from everlearn.types import Batch, Out, Row
+from everlearn.types import Batch, Example, Out, Row
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,6 +101,9 @@ class Method:
 
     def end(self, model: TrainedModel, step: Step, random: Random) -> None:
         """After an experience, or for one learned elsewhere (`step.number` 0): importance, buffer, merge."""
+
+    def supersede(self, newer: Sequence[Example]) -> None:
+        """Between experiences: these hold now and are not learned here, so what is remembered of their questions and answers otherwise no longer holds."""
 
     def state(self) -> State:
         """Everything that `load` needs to go on bit for bit."""

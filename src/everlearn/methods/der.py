@@ -18,7 +18,7 @@ from everlearn.methods.tensors import tensors_of
 from everlearn.models.batch import by_length
 from everlearn.models.weights import TrainedModel, as_found
 from everlearn.replay.buffers import Reservoir
-from everlearn.types import Batch, Out, Row, superseded
+from everlearn.types import Batch, Example, Out, Row, superseded
 
 
 class Said(NamedTuple):
@@ -118,6 +118,11 @@ class DER(Method):
         held, self._newcomers = _ids(self.buffer), set()
         self.said = {key: said for key, said in self.said.items() if key in held}
         self._ask(model, [row for row in step.rows if row.id in held and row.id not in self.said])
+
+    def supersede(self, newer: Sequence[Example]) -> None:
+        self.buffer.supersede(newer)
+        held = _ids(self.buffer)
+        self.said = {key: said for key, said in self.said.items() if key in held}
 
     def state(self) -> State:
         ids, logits = {key: said.ids for key, said in self.said.items()}, {key: said.logits for key, said in self.said.items()}

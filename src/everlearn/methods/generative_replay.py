@@ -15,7 +15,7 @@ from everlearn.methods.replay import drawn, interleaved
 from everlearn.methods.writing import Writer, asked_in, prompt_of
 from everlearn.models.sampling import Sampling
 from everlearn.models.weights import TrainedModel
-from everlearn.types import Batch, Example, Out, Row
+from everlearn.types import Batch, Example, Out, Row, superseded
 
 
 class GenerativeReplay(Method):
@@ -111,6 +111,9 @@ class GenerativeReplay(Method):
 
     def loss(self, model: TrainedModel, batch: Batch, out: Out) -> Tensor:
         return self.teacher.loss(model, batch, out)
+
+    def supersede(self, newer: Sequence[Example]) -> None:
+        self.kept, self.due = superseded(self.kept, newer), superseded(self.due, newer)
 
     def state(self) -> State:
         kept, due = ({e.id: e.to_json() for e in examples} for examples in (self.kept, self.due))

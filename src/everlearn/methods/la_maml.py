@@ -12,7 +12,7 @@ from everlearn.methods.base import Method, State, Step, at_least
 from everlearn.methods.remembered import Remembered
 from everlearn.methods.tensors import tensors_of
 from everlearn.models.weights import TrainedModel
-from everlearn.types import Row
+from everlearn.types import Example, Row
 
 
 class LaMAML(Method):
@@ -72,6 +72,9 @@ class LaMAML(Method):
     def end(self, model: TrainedModel, step: Step, random: Random) -> None:
         if self.strength:
             self.memory.end(step.rows, random)
+
+    def supersede(self, newer: Sequence[Example]) -> None:
+        self.memory.supersede(newer)
 
     def state(self) -> State:
         return {**self.memory.state(), "sizes": dict(self.sizes)}

@@ -17,7 +17,7 @@ from everlearn.methods.task_vectors import Vector, difference, elected, larger, 
 from everlearn.methods.tensors import tensors_of
 from everlearn.models.weights import TrainedModel, as_found
 from everlearn.replay.buffers import Reservoir
-from everlearn.types import Row, superseded
+from everlearn.types import Example, Row, superseded
 
 Kind = Literal["wise", "ties", "dare", "magmax"]
 ALPHAS = (1.0, 0.75, 0.5, 0.25)  # tried in this order; the first of equals wins
@@ -92,6 +92,9 @@ class Merge(Method):
                 model.load({name: value + far * added[name] for name, value in self.origin.items()})
         if self.chooses:
             self.memory.offer([row.example for row in step.rows], random)
+
+    def supersede(self, newer: Sequence[Example]) -> None:
+        self.memory.supersede(newer)
 
     def state(self) -> State:
         vectors = {str(place): dict(vector) for place, vector in enumerate(self.vectors)}

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from everlearn.methods.base import Method, State, Step, at_least
 from everlearn.methods.remembered import Remembered, row_losses
 from everlearn.models.weights import TrainedModel
-from everlearn.types import Row
+from everlearn.types import Example, Row
 
 
 class MIR(Method):
@@ -61,6 +61,9 @@ class MIR(Method):
     def end(self, model: TrainedModel, step: Step, random: Random) -> None:
         if self.share:
             self.memory.end(step.rows, random)
+
+    def supersede(self, newer: Sequence[Example]) -> None:
+        self.memory.supersede(newer)
 
     def state(self) -> State:
         return self.memory.state()

@@ -13,7 +13,7 @@ from everlearn.models.batch import by_length
 from everlearn.models.encode import Encoder
 from everlearn.models.weights import TrainedModel, as_found, chosen
 from everlearn.replay.buffers import Reservoir
-from everlearn.types import Row, superseded
+from everlearn.types import Example, Row
 
 
 class Remembered:
@@ -28,8 +28,11 @@ class Remembered:
 
     def begin(self, rows: Sequence[Row]) -> None:
         """Drop what an experience's new rows answer differently."""
-        held = self.buffer.examples()
-        self.buffer.discard({e.id for e in held} - {e.id for e in superseded(held, [row.example for row in rows if not row.from_memory])})
+        self.supersede([row.example for row in rows if not row.from_memory])
+
+    def supersede(self, newer: Sequence[Example]) -> None:
+        """Drop what these answer differently."""
+        self.buffer.supersede(newer)
 
     def end(self, rows: Sequence[Row], random: Random) -> None:
         """Take in an experience's rows."""

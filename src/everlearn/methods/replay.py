@@ -76,6 +76,9 @@ class Replay(Method):
         else:
             self.buffer.offer(examples, random)
 
+    def supersede(self, newer: Sequence[Example]) -> None:
+        self.buffer.supersede(newer)
+
     def state(self) -> State:
         return {"kind": self.kind, "buffer": self.buffer.to_json(), "surprise": dict(self.surprise)}
 

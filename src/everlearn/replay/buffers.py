@@ -42,7 +42,7 @@ class Reservoir:
         """Take in new examples, one after the other."""
         given = list(examples)
         fresh = superseded(given, given)
-        self.discard({e.id for e in self.kept} - {e.id for e in superseded(self.kept, fresh)})
+        self.supersede(fresh)
         held = {e.id for e in self.kept}
         for example in fresh:
             if example.id not in held and (gone := self._take(example, random)) is not example:
@@ -83,6 +83,10 @@ class Reservoir:
                 self.vacant, self.missed = self.vacant + gone, self.missed + outside
         return gone
 
+    def supersede(self, newer: Iterable[Example]) -> int:
+        """Delete what a newer example answers differently; how many were there."""
+        return self.discard({e.id for e in self.kept} - {e.id for e in superseded(self.kept, newer)})
+
     def to_json(self) -> Json:
         return {"seen": self.seen, "vacant": self.vacant, "missed": self.missed, "kept": [e.to_json() for e in self.kept]}
 
@@ -111,7 +115,7 @@ class Balanced:
     def offer(self, examples: Iterable[Example], random: Random) -> None:
         """Take in new examples, each into its group."""
         given, groups = list(examples), dict[str, list[Example]]()
-        self.discard({e.id for e in self.examples()} - {e.id for e in superseded(self.examples(), given)})
+        self.supersede(given)
         for example in superseded(given, given):
             groups.setdefault(self.group(example), []).append(example)
         self.parts = {name: part for name, part in self.parts.items() if len(part) or name in groups} | {n: Reservoir() for n in groups if n not in self.parts}
@@ -137,6 +141,11 @@ class Balanced:
     def discard(self, ids: set[str]) -> int:
         """Delete examples by id; how many were there."""
         return sum(part.discard(ids) for part in self.parts.values())
+
+    def supersede(self, newer: Iterable[Example]) -> int:
+        """Delete what a newer example answers differently; how many were there."""
+        given = list(newer)
+        return sum(part.supersede(given) for part in self.parts.values())
 
     def to_json(self) -> Json:
         return {"parts": {name: part.to_json() for name, part in self.parts.items()}}

@@ -37,7 +37,7 @@ class Surprising:
         """Take in new examples with their surprise in nats a token, by id; one already held keeps the surprise it came with."""
         given = list(examples)
         fresh = superseded(given, given)
-        self.discard(set(self.kept) - {e.id for e in superseded(self.examples(), fresh)})
+        self.supersede(fresh)
         self.kept = {e.id: (surprise[e.id], e) for e in fresh} | self.kept
         if self.capacity is None or len(self.kept) <= self.capacity:
             return
@@ -58,6 +58,10 @@ class Surprising:
         before = len(self.kept)
         self.kept = {key: pair for key, pair in self.kept.items() if key not in ids}
         return before - len(self.kept)
+
+    def supersede(self, newer: Iterable[Example]) -> int:
+        """Delete what a newer example answers differently; how many were there."""
+        return self.discard(set(self.kept) - {e.id for e in superseded(self.examples(), newer)})
 
     def to_json(self) -> Json:
         return {"kept": [[surprise, example.to_json()] for surprise, example in self.kept.values()]}

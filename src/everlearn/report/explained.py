@@ -16,6 +16,7 @@ METHODS = {
     "autoregressive": "each experience's learning rate is where one long fall over the whole stream would stand",
     "average": "what is kept is a running average of the weights",
     "codebook": "each wrong answer is put right by a code at one layer, which holds for its prompt and no other; no weight moves",
+    "consolidate": "what arrives is written into a dated store and read; the weights are taught what held there and is of a kind that rarely changes",
     "der": "remembered rows are learned with what the model said when it first learned them",
     "distill": "the model is held to what it said before the experience, token by token",
     "ewc": "weights that mattered to past experiences are pulled back to where those left them",

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from everlearn.config import Recipe, parse_methods
 from everlearn.errors import SettingError
-from everlearn.learn.base import Learner
+from everlearn.learn.base import Around, Learner
+from everlearn.learn.retrieval import Retrieval
 from everlearn.learn.settings import Settings
 from everlearn.models.adapters import Lora
 from everlearn.models.language import LanguageModel
@@ -67,7 +68,8 @@ def started(home: Home, base: str, settings: HomeSettings, recipe: Recipe, devic
 def opened_to_learn(home: Home, parent: Version, settings: HomeSettings, attempt: int) -> Opened:
     """The parent's weights under a learner of today's settings, at the rate and rehearsal of this attempt.
 
-    The learner takes up the parent's state where the methods are the same; else it begins anew and is shown the rows the home kept.
+    The learner takes up the parent's state where the methods are the same; else it begins anew and is shown the rows the home kept;
+    a store that both have goes on.
     """
     home.usable(parent)
     if dict(parent.settings)["model"] != settings.to_json()["model"]:
@@ -86,9 +88,22 @@ def opened_to_learn(home: Home, parent: Version, settings: HomeSettings, attempt
         opened.model.load(weights)
     if _methods(parent.recipe) == _methods(recipe.label):
         opened.learner.load(learner_state(home, parent))
-    elif past := [row for version in reversed(home.lineage(parent)) for row in rows_of(home, version)]:
-        opened.learner.remember(opened.model, superseded(past, past))
+    else:
+        _begun_anew(home, parent, opened)
     return opened
+
+
+def _begun_anew(home: Home, parent: Version, opened: Opened) -> None:
+    """Show the learner what the weights were taught, and fill its store, if it has one, with what that of the parent held."""
+    memory: Learner = opened.learner
+    while isinstance(memory, Around) and not isinstance(memory, Retrieval):
+        memory = memory.inner
+    stored = isinstance(memory, Retrieval) and not recipe_of(parent.recipe).trains  # no weight learned these rows: the store has them
+    past = [row for version in reversed(home.lineage(parent)) if not stored or version.parent is None for row in rows_of(home, version)]
+    if past:
+        opened.learner.remember(opened.model, superseded(past, past))
+    if isinstance(memory, Retrieval):
+        memory.take_over(learner_state(home, parent))
 
 
 def rows_of(home: Home, version: Version) -> list[Example]:
@@ -158,7 +173,10 @@ def lora_of(table: ModelTable) -> Any:
 
 
 def tried_again(recipe: Recipe, settings: HomeSettings, attempt: int) -> tuple[Recipe, HomeSettings]:
-    """The recipe and settings of an attempt: at each retry a lower rate and more rehearsal."""
+    """The recipe and settings of an attempt: at each retry a lower rate and more rehearsal; at the last one nothing is consolidated.
+
+    What a memory writes needs no weights: an update is not lost to its store, nor any after it, because what had become stable could not be taught.
+    """
     if not attempt:
         return recipe, settings
     slower, more = settings.retry.rate**attempt, settings.retry.replay**attempt
@@ -167,6 +185,8 @@ def tried_again(recipe: Recipe, settings: HomeSettings, attempt: int) -> tuple[R
         given = dict(part.given)
         if part.name in ("replay", "mir", "generative_replay", "on_policy_replay") and "share" in given:
             given["share"] = min(10.0, float(given["share"]) * more)
+        if part.name == "consolidate" and attempt == settings.retry.attempts:
+            given["most"] = 0
         if part.name == "settings" and "rate" in given:
             given["rate"] = float(given["rate"]) * slower
         parts.append(replace(part, given=given))
