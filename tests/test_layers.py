@@ -37,8 +37,11 @@ MAY = {
     "upkeep": {"upkeep", "versions", "config", "learn", "methods", "evaluate", "models", "streams", "records"},
     "checks": {"checks", "learn", "evaluate", "streams", "methods", "models"},
     "data_check": {"data_check", "config", "evaluate", "learn", "models", "streams"},
+    "probing": {"config", "evaluate", "learn", "methods", "models"},
+    "plan": {"config", "data_check", "learn", "models", "probing"},
     "cli": {
         "cli",
+        "plan",
         "upkeep",
         "versions",
         "comparison",

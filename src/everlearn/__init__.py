@@ -101,6 +101,9 @@ if TYPE_CHECKING:
     from everlearn.models.load import load_model as load_model
     from everlearn.models.seq2seq import Seq2SeqModel as Seq2SeqModel
     from everlearn.models.weights import TrainedModel as TrainedModel
+    from everlearn.plan import Planned as Planned
+    from everlearn.plan import RunPlan as RunPlan
+    from everlearn.plan import plan_runs as plan_runs
     from everlearn.report.page import write_report as write_report
     from everlearn.results import Results as Results
     from everlearn.results import Run as Run
@@ -212,6 +215,7 @@ _HOMES = {
     "PackNet": "methods.packnet",
     "Paired": "versions.gate",
     "Passage": "memory.passages",
+    "Planned": "plan",
     "Preference": "learn.objectives.preference",
     "RSqrt": "methods.schedules",
     "Recover": "learn.recover",
@@ -226,6 +230,7 @@ _HOMES = {
     "Row": "types",
     "Rules": "versions.gate",
     "Run": "results",
+    "RunPlan": "plan",
     "SI": "methods.si",
     "SLAO": "methods.slao",
     "Scorecard": "scorecard",
@@ -266,6 +271,7 @@ _HOMES = {
     "load_model": "models.load",
     "load_stream": "streams.folder",
     "open_version": "upkeep.opening",
+    "plan_runs": "plan",
     "probe": "evaluate.probes",
     "read_examples": "streams.files",
     "read_hub": "streams.hub",

@@ -21,6 +21,7 @@ from everlearn.evaluate.texts import anchor_texts
 from everlearn.learn.settings import Settings
 from everlearn.models.adapters import Lora
 from everlearn.models.load import Dtype
+from everlearn.models.processes import processes
 from everlearn.records import QUESTIONS, AnswerRecord, answers_path, write_lines
 from everlearn.results import Results, Run
 from everlearn.standing import Draws, drawn, prints, stand, still_true
@@ -60,6 +61,7 @@ def compare(
     anchor: text on which the distance from the starting model is measured: a file, "everlearn" for our passages, or "auto" for what the stream's
     base holds and no experience answers differently (evenly taken, of a large one 200 to 399 rows; ours, where there is no base); None for no such measure.
     probes: also ask the skill and safety probes, before and after.   save_every: seconds between savings inside an experience.
+    Processes that a launcher started together learn each run as one, to its numbers; the first writes.
     A run whose model breaks (a loss that is no number) is left out with a warning, and raised where no other is left. Raises DataError, SettingError
     or ModelError before anything is learned, and StateError while another process writes to `out`.
     """
@@ -74,7 +76,7 @@ def compare(
     whole = Setup(given, tasks, str(model), settings or Settings(), lora, dtype, device, identity(given, tasks, str(model)), 0, texts, probes)
     folder = None if out is None else _folder(out, stream)
     wanted = [_Wanted(setup, recipe, seed) for setup in reordered(whole, orders, only) for seed in range(seeds) for recipe in recipes]
-    with one_writer(folder):
+    with one_writer(folder if processes().first else None):
         return _run_all(whole, wanted, folder, progress, watch, save_every)
 
 
@@ -132,8 +134,9 @@ def _finished(wanted: _Wanted, report: Progress, watch: Watch | None, folder: Pa
     run, record = course.run(print_of)
     run.name = name
     draws = drawn(run, record, facts)
-    record.save(answers_path(path))
-    run.save(path)
+    if processes().first:
+        record.save(answers_path(path))
+        run.save(path)
     course.forget_unfinished()
     return run, draws
 
@@ -142,7 +145,7 @@ def _put(results: Results, done: Sequence[tuple[Run, Draws]], setup: Setup, fold
     """Everything so far into the results, and on disk: a comparison that is stopped leaves a table of what is done."""
     results.runs = [run for run, _ in done]
     stand(results, [draws for _, draws in done])
-    if folder is not None:
+    if folder is not None and processes().first:
         facts = same_facts(setup.tasks)
         asked = [(task.name, e, facts[task.name][place] if facts else None) for task in setup.tasks for place, e in enumerate(task.examples)]
         write_lines(folder / QUESTIONS, [_question(*one) for one in asked])

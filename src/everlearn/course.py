@@ -25,6 +25,7 @@ from everlearn.learn.bounds import union
 from everlearn.methods.base import State, Step
 from everlearn.models.language import LanguageModel
 from everlearn.models.load import load_model
+from everlearn.models.processes import processes
 from everlearn.models.state import load_state, save_state
 from everlearn.models.weights import TrainedModel
 from everlearn.records import AnswerRecord
@@ -41,13 +42,14 @@ SAVE_SHARE = 0.05  # of the time, at most, goes into keeping what an interrupted
 class Course:
     """One method with one seed over one order of the stream.
 
-    unfinished: the folder where, every `save_every` seconds and after each experience, everything is kept to go on from; None keeps nothing.
+    unfinished: the folder where, every `save_every` seconds and after each experience, everything is kept to go on from; None keeps nothing. Of several
+    processes the first keeps it, and all of them read it.
     """
 
     def __init__(self, setup: Setup, recipe: Recipe, seed: int, report: Progress, watch: Watch | None, unfinished: Path | None, save_every: float) -> None:
         self.setup, self.recipe, self.seed, self.report, self.watch = setup, recipe, seed, report, watch
         self.unfinished, self.save_every = unfinished, save_every
-        self.seen = Seen()
+        self.seen, self.processes = Seen(), processes()
         self._began = self._saved = perf_counter()
 
     def run(self, print_of: str) -> tuple[Run, AnswerRecord]:
@@ -62,6 +64,7 @@ class Course:
                 self._resume(load_state(self.unfinished), model, learner)
                 before = self.seen.seconds["all"]
                 memory.bytes = max(memory.bytes, self.seen.peak)
+            self.processes.wait()  # nobody writes until all have read
             self._memory, self._before = memory, before
             self._course(model, served, learner, anchor)
         self.seen.seconds["all"], self.seen.peak = self._elapsed(), memory.bytes
@@ -70,7 +73,7 @@ class Course:
 
     def forget_unfinished(self) -> None:
         """Delete what was kept to go on from, once the run is on disk."""
-        if self.unfinished is not None:
+        if self.unfinished is not None and self.processes.first:
             shutil.rmtree(self.unfinished, ignore_errors=True)
             with suppress(OSError):  # another run's is in there
                 self.unfinished.parent.rmdir()
@@ -102,7 +105,7 @@ class Course:
 
         def checkpoint(step: Step, state: Callable[[], State]) -> None:
             self.report(name, done + 0.7 * step.number / step.total / count)
-            if self.unfinished is not None and perf_counter() - self._saved >= self.save_every:
+            if self.unfinished is not None and self.processes.first and perf_counter() - self._saved >= self.save_every:
                 self.seen.seconds["learn"] = earlier + perf_counter() - begun
                 self._save({"learner": state()})
 
@@ -159,7 +162,7 @@ class Course:
             self._save({"learner": learner.state(), "weights": dict(model.state())})
 
     def _save(self, state: State) -> None:
-        if self.unfinished is None:
+        if self.unfinished is None or not self.processes.first:
             return
         self.seen.seconds["all"], self.seen.peak = self._elapsed(), self._memory.bytes
         begun = perf_counter()

@@ -15,6 +15,11 @@ except ImportError:  # Windows has no such locks
     fcntl = None  # type: ignore[assignment]
 
 
+def launched() -> int:
+    """How many processes a launcher (`accelerate launch`, torchrun) started together to learn as one; 1 without a launcher."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def write_whole(path: Path, data: bytes | Iterable[bytes]) -> None:
     """Write a file aside, flush it to disk, rename it: a crash at any moment leaves the old file or the new one, under its name.
 

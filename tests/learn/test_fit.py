@@ -203,12 +203,6 @@ def test_a_state_from_inside_another_experience_is_refused(tiny: CausalModel) ->
         learner.learn(tiny, Experience("2", EXAMPLES[:3]))
 
 
-def test_several_processes_are_refused(tiny: CausalModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(SettingError, match="one process .WORLD_SIZE='2'"):
-        Gradient().learn(tiny, Experience("1", EXAMPLES))
-
-
 def test_a_launchers_accumulation_divides_nothing(tiny: CausalModel, monkeypatch: pytest.MonkeyPatch) -> None:
     Gradient([], Settings(passes=1)).learn(tiny, Experience("1", EXAMPLES))
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")

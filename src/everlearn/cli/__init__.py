@@ -19,6 +19,7 @@ from everlearn.cli.history import history, show
 from everlearn.cli.import_ import import_
 from everlearn.cli.init import init
 from everlearn.cli.methods import methods
+from everlearn.cli.plan import plan
 from everlearn.cli.rebase import rebase
 from everlearn.cli.report import report
 from everlearn.cli.rollback import promote, rollback
@@ -28,7 +29,28 @@ from everlearn.errors import EverlearnError
 from everlearn.version import VERSION
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-for verb in (demo, compare, evaluate, methods, check, report, init, update, history, show, rollback, promote, diff, export, watch, approve, forget, gc, rebase):
+for verb in (
+    demo,
+    compare,
+    evaluate,
+    methods,
+    check,
+    plan,
+    report,
+    init,
+    update,
+    history,
+    show,
+    rollback,
+    promote,
+    diff,
+    export,
+    watch,
+    approve,
+    forget,
+    gc,
+    rebase,
+):
     app.command()(verb)
 app.command("import")(import_)
 

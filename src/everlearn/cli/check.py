@@ -153,15 +153,15 @@ def _costs(cost: Cost) -> Table:
     table = Table("method", "steps", "learning", "testing", "in all", box=None, pad_edge=False, header_style="bold")
     for method in cost.methods:
         seconds = (method.learn_seconds, method.test_seconds, method.learn_seconds + method.test_seconds)
-        table.add_row(method.method, f"{method.steps:,}", *(_time(value) for value in seconds))
+        table.add_row(method.method, f"{method.steps:,}", *(in_time(value) for value in seconds))
     return table
 
 
 def _memory(cost: Cost) -> Iterator[str]:
     yield f"One pass learns {cost.learned:,} of {cost.read:,} tokens; there are {_count(cost.passes, 'pass', 'es')}. Times are of one seed, from {cost.basis}."
-    yield f"Memory of plain learning, at least {_bytes(cost.memory.total)}:"
+    yield f"Memory of plain learning, at least {in_bytes(cost.memory.total)}:"
     for name, (size, how) in cost.memory.terms.items():
-        yield f"  {_bytes(size):>9}  {name}: {how}"
+        yield f"  {in_bytes(size):>9}  {name}: {how}"
 
 
 def _verdict(report: DataReport) -> str:
@@ -176,10 +176,10 @@ def _count(number: int, what: str, more: str = "s") -> str:
     return f"{number:,} {what}{'' if number == 1 else more}"
 
 
-def _time(seconds: float) -> str:
+def in_time(seconds: float) -> str:
     """Two digits are as much as an estimate can say.
 
-    >>> _time(0.04), _time(97), _time(5000)
+    >>> in_time(0.04), in_time(97), in_time(5000)
     ('0.04 s', '97 s', '1.4 h')
     """
     for unit, size in (("h", 3600), ("min", 60)):
@@ -188,9 +188,9 @@ def _time(seconds: float) -> str:
     return f"{seconds:.2g} s" if seconds < 100 else f"{seconds:.0f} s"
 
 
-def _bytes(size: int) -> str:
+def in_bytes(size: int) -> str:
     """
-    >>> _bytes(3_726_336), _bytes(12_000_000_000)
+    >>> in_bytes(3_726_336), in_bytes(12_000_000_000)
     ('3.7 MB', '12.0 GB')
     """
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -43,12 +44,15 @@ def compare(
     from everlearn.comparison import compare as run
     from everlearn.learn.settings import Settings
     from everlearn.models.load import parse_dtype, parse_lora
+    from everlearn.models.processes import processes
 
     settings = Settings(rate, passes, batch, schedule, warmup, weight_decay, clip, micro_tokens, precision)  # type: ignore[arg-type]
-    with bar() as progress:
+    with bar() if processes().first else nullcontext() as progress:
         how = (settings, parse_lora(lora), valid, parse_dtype(dtype), device, progress)
         off = None if anchor == "off" else anchor
         results = run(stream, model, methods, seeds, out, *how, orders=orders, anchor=off, probes=probes, save_every=save_every)
+    if not processes().first:
+        return
     shown = console()
     shown.print(results.table())
     if cut := max(int(found.cost.get("cut_rows") or 0) for found in results.runs):

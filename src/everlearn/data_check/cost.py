@@ -69,7 +69,7 @@ def estimate(gathered: Gathered, tokens: Sequence[Tokens], load: Load, recipes: 
     learned = [part for part in gathered.parts if part.role == "train"]
     examples = [example for part in learned for example in part.reading.examples]
     model = load()
-    memory, per_row = _memory(model, examples, settings), _test_seconds(model, gathered)
+    memory, per_row = step_memory(model, examples, settings), test_seconds(model, gathered)
     costs = tuple(_method_cost(gathered, recipe, load, examples, settings, steps, per_row) for recipe in recipes)
     basis = (
         f"{steps} real steps of {settings.batch} rows a method on {model.device.type} ({torch.get_num_threads()} threads) after as many to warm up, and up to "
@@ -84,22 +84,22 @@ def _method_cost(
     for part in recipe.parts:
         settings = replace(settings, **part.given) if part.name == "settings" else settings
     base = [example for part in gathered.parts if part.role == "base" for example in part.reading.examples]
-    groups = {name: _rows_of(gathered.parts, name) for name in gathered.experiences}
+    groups = {name: rows_of(gathered.parts, name) for name in gathered.experiences}
     experiences = [Experience(name, tuple(rows)) for name, rows in groups.items()]
     sizes = [len(union(base, experiences).train)] if recipe.joint else [len(rows) for rows in groups.values()]
     passing, ending, noting = _calibrated(recipe, load(), examples, [] if recipe.joint else base, settings, steps)
     learn = sum(size * (settings.passes * passing + ending) for size in sizes) + (0 if recipe.joint else len(base) * noting)
     rounds = 2 if recipe.joint else len(sizes) + 1
-    test = rounds * sum(_asked(gathered.parts, task) * seconds for task, seconds in per_row.items())
+    test = rounds * sum(asked(gathered.parts, task) * seconds for task, seconds in per_row.items())
     frozen = any(part.name == "frozen" for part in recipe.parts)
     return MethodCost(recipe.label, 0 if frozen else sum(settings.steps(size) for size in sizes), learn, test)
 
 
-def _rows_of(parts: Sequence[Part], experience: str) -> list[Example]:
+def rows_of(parts: Sequence[Part], experience: str) -> list[Example]:
     return [example for part in parts if (part.role, part.experience) == ("train", experience) for example in part.reading.examples]
 
 
-def _asked(parts: Sequence[Part], task: str) -> int:
+def asked(parts: Sequence[Part], task: str) -> int:
     """How many different rows a task has, in all experiences together."""
     return len({example.id for part in parts if (part.role, part.task) == ("test", task) for example in part.reading.examples})
 
@@ -124,7 +124,7 @@ def _calibrated(
     return (log.seconds - log.end_seconds) / len(rows), log.end_seconds / len(rows), noting
 
 
-def _test_seconds(model: TrainedModel, gathered: Gathered) -> dict[str, float]:
+def test_seconds(model: TrainedModel, gathered: Gathered) -> dict[str, float]:
     """By task the seconds that one of its rows takes."""
     seconds: dict[str, float] = {}
     for part in gathered.parts:
@@ -141,7 +141,7 @@ def _test_seconds(model: TrainedModel, gathered: Gathered) -> dict[str, float]:
     return seconds
 
 
-def _memory(model: TrainedModel, examples: Sequence[Example], settings: Settings) -> Memory:
+def step_memory(model: TrainedModel, examples: Sequence[Example], settings: Settings) -> Memory:
     """The step whose rows are the longest: what is kept for its backward pass is measured on one forward pass and scaled by tokens."""
     weights = sum(p.numel() * p.element_size() for p in model.module.parameters())
     trained = sum(p.numel() * p.element_size() for p in model.trained().values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -17,11 +16,12 @@ from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor
 from torch.optim import Optimizer
 
-from everlearn.errors import SettingError, StateError
+from everlearn.errors import StateError
 from everlearn.learn.objectives.base import Objective
 from everlearn.learn.plan import Plan
 from everlearn.learn.settings import Settings
 from everlearn.methods.base import Method, State, Step, overrides
+from everlearn.models.processes import processes
 from everlearn.models.weights import TrainedModel
 from everlearn.types import Row
 
@@ -73,8 +73,9 @@ def fit(
 
     Every loss term is a sum of values over a count: both are added up over the step's micro-batches and divided once. The number of steps
     depends on the new rows alone. key: of all random draws; the same key draws the same.   resume: a state that `checkpoint` was offered.
+    Of several processes each does its share of a step's micro-batches; before the methods see them, gradients and losses are the sums over all.
     """
-    started, accelerator = perf_counter(), accelerator_for(model, settings)
+    started, share, accelerator = perf_counter(), processes(), accelerator_for(model, settings)
     gradient = partial(objective_gradient, model, objective=objective, settings=settings)
     plan, so_far = _resumed(model, optimizer, resume) if resume else (_planned(model, rows, objective, methods, settings, key), Course())
     terms: list[Objective | Method] = [objective, *(m for m in methods if overrides(m, "loss"))]
@@ -88,18 +89,21 @@ def fit(
         drawn = [row for place, m in enumerate(methods) for row in m.draw(model, step, _random(key, place, m, f"draw{number}"))]
         so_far.drawn |= {row.id for row in drawn if row.from_memory}
         step.rows = objective.rows(model, [*step.rows, *drawn], step, Random(f"{key}/objective/{number}"))
-        batches = [model.batch(part) for part in objective.cut(step.rows, settings.micro_tokens)]
+        batches = [model.batch(part) for part in objective.cut(step.rows, share.most(step.rows, settings.micro_tokens))]
         counts = [[term.count(batch) for batch in batches] for term in terms]
         optimizer.zero_grad(set_to_none=True)
         so_far.losses.append(torch.zeros((), device=model.device))
-        for place, batch in enumerate(batches):
+        for place in share.mine([batch.tokens.numel() for batch in batches]):
             with accelerator.autocast():
-                out = model.logits(batch)
+                out = model.logits(batch := batches[place])
             parts = [term.loss(model, batch, out).sum() / sum(of) for term, of in zip(terms, counts, strict=True) if of[place]]
             accelerator.backward(torch.stack(parts).sum())
             so_far.losses[-1] += parts[0].detach()
             for m in methods:
                 m.observe(model, batch, replace(out, logits=out.logits.detach()))
+        so_far.losses[-1] = share.add_gradients(trained, so_far.losses[-1], step.rows)
+        for m in methods if share.several else ():
+            m.gathered(share)
         for m in in_order if batches else ():  # rollouts may leave nothing to learn
             m.gradients(model, step)
         if settings.clip:
@@ -125,26 +129,26 @@ def accelerator_for(model: TrainedModel, settings: Settings) -> Accelerator:
 
     Only the loop divides: whatever a launcher configured, it accumulates nothing.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise SettingError(f"this version learns in one process (WORLD_SIZE={os.environ['WORLD_SIZE']!r}). Start it without a launcher.")
     AcceleratorState._reset_state(reset_partial_state=True)
     once = GradientAccumulationPlugin(num_steps=1)
     return Accelerator(mixed_precision=settings.precision, cpu=model.device.type == "cpu", gradient_accumulation_plugin=once)
 
 
 def objective_gradient(model: TrainedModel, rows: Sequence[Row], objective: Objective, settings: Settings) -> dict[str, Tensor]:
-    """The objective's mean gradient over some rows, by name; `.grad` and the random state stay as they are."""
-    trained, objective = model.trained(), objective.still()
+    """The objective's mean gradient over some rows, by name; `.grad` and the random state stay as they are. All processes ask together."""
+    trained, objective, share = model.trained(), objective.still(), processes()
     given = objective.rows(model, rows, Step(0, 0, 0.0, rows, lambda _: {}), Random("gradient"))
-    batches = [model.batch(part) for part in objective.cut(given, settings.micro_tokens)]
+    batches = [model.batch(part) for part in objective.cut(given, share.most(given, settings.micro_tokens))]
     count = sum(objective.count(batch) for batch in batches)
     total = {name: torch.zeros_like(weight) for name, weight in trained.items()}
     with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
-        for batch in batches:
+        for batch in (batches[place] for place in share.mine([batch.tokens.numel() for batch in batches])):
             loss = objective.loss(model, batch, model.logits(batch)).sum() / count
             for name, value in zip(trained, torch.autograd.grad(loss, list(trained.values()), allow_unused=True), strict=True):
                 if value is not None:
                     total[name] += value
+    for value in total.values():
+        share.add(value)
     return total
 
 

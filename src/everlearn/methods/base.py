@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
+    from everlearn.models.processes import Processes
     from everlearn.models.weights import TrainedModel
 
 # What a method or learner keeps: tensors and JSON, nested in dicts; never pickled.
@@ -87,7 +88,12 @@ class Method:
         raise SettingError(f"{type(self).__name__} has no loss term. Override loss to add one.")
 
     def observe(self, model: TrainedModel, batch: Batch, out: Out) -> None:
-        """After backward, `out` detached."""
+        """After backward, `out` detached; of several processes each observes its own micro-batches."""
+
+    def gathered(self, processes: Processes) -> None:
+        """With several processes, after a step's last `observe`: bring together what each of them noted."""
+        if overrides(self, "observe"):
+            raise SettingError(f"{type(self).__name__} observes batches but gathers nothing from several processes. Override gathered, or start one.")
 
     def gradients(self, model: TrainedModel, step: Step) -> None:
         """Once a step, may change `.grad`: penalties first, then projections, then masks; clipping follows."""

@@ -16,6 +16,7 @@ from everlearn.methods.distill import SMALLEST_TAIL, with_tail
 from everlearn.methods.replay import drawn, interleaved
 from everlearn.methods.tensors import tensors_of
 from everlearn.models.batch import by_length
+from everlearn.models.processes import Processes
 from everlearn.models.weights import TrainedModel, as_found
 from everlearn.replay.buffers import Reservoir
 from everlearn.types import Batch, Example, Out, Row, superseded
@@ -71,6 +72,7 @@ class DER(Method):
         self.buffer, self.coming = Reservoir(rows), Reservoir(rows)  # of the past; of the past and the present experience
         self.said: dict[str, Said] = {}
         self._newcomers: set[str] = set()
+        self._noted: set[str] = set()  # newcomers observed since processes last gathered
 
     def mix(self, model: TrainedModel, rows: list[Row], random: Random) -> list[Row]:
         if not self.share:
@@ -106,7 +108,13 @@ class DER(Method):
         return self.strength * (old.exp() * (old - with_tail(now, ids))).sum(1)
 
     def observe(self, model: TrainedModel, batch: Batch, out: Out) -> None:
-        self._keep(batch, out, [row.id in self._newcomers and not row.from_memory for row in batch.rows])
+        wanted = [row.id in self._newcomers and not row.from_memory for row in batch.rows]
+        self._keep(batch, out, wanted)
+        self._noted |= {row.id for row, keep in zip(batch.rows, wanted, strict=True) if keep}
+
+    def gathered(self, processes: Processes) -> None:
+        self.said |= processes.joined({key: self.said[key] for key in self._noted})
+        self._noted = set()
 
     def end(self, model: TrainedModel, step: Step, random: Random) -> None:
         if not self.share:
@@ -115,7 +123,7 @@ class DER(Method):
             self.buffer = self.coming
         else:
             self.buffer.offer([row.example for row in step.rows], random)
-        held, self._newcomers = _ids(self.buffer), set()
+        held, self._newcomers, self._noted = _ids(self.buffer), set(), set()
         self.said = {key: said for key, said in self.said.items() if key in held}
         self._ask(model, [row for row in step.rows if row.id in held and row.id not in self.said])
 

@@ -14,6 +14,7 @@ from everlearn.errors import StateError
 from everlearn.methods.base import Method, State, Step, at_least
 from everlearn.methods.ewc import sampled
 from everlearn.methods.per_example import batches, log_likelihood
+from everlearn.models.processes import Processes
 from everlearn.models.weights import TrainedModel, as_found
 from everlearn.types import Batch, Out
 
@@ -61,6 +62,11 @@ class Finch(Method):
         fresh = functional.cross_entropy(out.logits.float(), batch.targets, reduction="sum")
         self._sum = fresh if self._sum is None else self._sum + fresh
         self._count += len(batch.targets)
+
+    def gathered(self, processes: Processes) -> None:
+        seen = torch.tensor([0.0 if self._sum is None else float(self._sum), float(self._count)], dtype=torch.double)
+        total, count = processes.add(seen).tolist()
+        self._sum, self._count = torch.tensor(total), int(count)
 
     def gradients(self, model: TrainedModel, step: Step) -> None:
         """The step's loss is known now, and the rate not yet used: `step.rate` is lowered here."""

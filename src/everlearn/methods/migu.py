@@ -13,6 +13,7 @@ from transformers.pytorch_utils import Conv1D
 from everlearn.errors import StateError
 from everlearn.methods.base import Method, State, Step, at_least
 from everlearn.methods.masks import mask_gradients, put_back
+from everlearn.models.processes import Processes
 from everlearn.models.weights import TrainedModel
 from everlearn.types import Batch, Out
 
@@ -65,6 +66,12 @@ class MIGU(Method):
         for name, value in self._latest.items():  # of the last forward pass, the loop's own
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
         self._latest = {}
+
+    def gathered(self, processes: Processes) -> None:
+        for name, layer in self._layers.items() if self.past else ():
+            weight = layer.get_parameter("weight")
+            none = weight.new_zeros(weight.shape[1 if isinstance(layer, Conv1D) else 0], dtype=torch.float)
+            self._sums[name] = processes.add(self._sums.get(name, none))
 
     def gradients(self, model: TrainedModel, step: Step) -> None:
         self._learns = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -97,7 +98,8 @@ def load_model(
 
 
 def _place() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """This machine's accelerator, of several that of this process; else the CPU."""
+    return f"cuda:{os.environ['LOCAL_RANK']}" if torch.cuda.is_available() and "LOCAL_RANK" in os.environ else "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _quantised(dtype: Dtype, lora: Lora | Literal["auto"] | None, device: str | None) -> dict[str, Any]:

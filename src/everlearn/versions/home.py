@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from everlearn.disk import one_writer, writable, write_whole
+from everlearn.disk import launched, one_writer, writable, write_whole
 from everlearn.errors import SettingError, StateError, did_you_mean
 from everlearn.version import VERSION
 from everlearn.versions.migrations import FORMAT, migrated, read_about, write_about
@@ -65,7 +65,10 @@ class Home:
         """Only one process at a time changes a home; StateError in the second.
 
         forgetting: this is what finishes a deletion that was stopped half way; nothing else may change the home before, and StateError says so.
+        Raises SettingError under a launcher of several processes.
         """
+        if launched() > 1:
+            raise SettingError(f"a home is changed by one process (WORLD_SIZE={launched()!r}). Start it without a launcher; `compare` learns in several.")
         with one_writer(self.folder, BUSY):
             if not forgetting and (self.folder / FORGETTING).exists():
                 raise StateError(

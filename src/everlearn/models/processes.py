@@ -1,0 +1,132 @@
+"""Several processes that learn as one: who does which micro-batch, and the sums that make every process's gradient the whole step's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+from zlib import crc32
+
+import torch
+from torch import Tensor, distributed, nn
+
+from everlearn.disk import launched
+from everlearn.errors import SettingError, StateError
+from everlearn.types import Row
+
+MOST_BYTES = 2**26  # of gradients summed in one call: the copy made for it is no larger, or one parameter's
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """The processes of this run and which one this is. Every process holds all rows and the same plan, draws and methods, and does its share of each step.
+
+    count: >= 1.   place: 0 to count - 1; only the first writes files.
+
+    >>> Processes(2, 0).mine([5, 1, 3, 2]), Processes(2, 1).mine([5, 1, 3, 2])
+    ([0, 1], [2, 3])
+    """
+
+    count: int = 1
+    place: int = 0
+
+    @property
+    def first(self) -> bool:
+        """Does this one write."""
+        return self.place == 0
+
+    @property
+    def several(self) -> bool:
+        return self.count > 1
+
+    def most(self, rows: Sequence[Row], limit: int) -> int:
+        """Padded tokens of a micro-batch, at most `limit`, so that every process gets one."""
+        return limit if not self.several else max(1, min(limit, -(-sum(len(row.tokens) for row in rows) // self.count)))
+
+    def mine(self, sizes: Sequence[int]) -> list[int]:
+        """The places of the micro-batches that this process does: the largest first, each to who has the least."""
+        loads, found = [0] * self.count, list[int]()
+        for at in sorted(range(len(sizes)), key=lambda at: -sizes[at]):
+            who = loads.index(min(loads))
+            loads[who] += sizes[at]
+            if who == self.place:
+                found.append(at)
+        return sorted(found)
+
+    def add(self, value: Tensor) -> Tensor:
+        """The sum over all processes, in place."""
+        if self.several:
+            distributed.all_reduce(value)
+        return value
+
+    def joined(self, kept: Mapping[str, Value]) -> dict[str, Value]:
+        """What each process has noted by id, of all of them together; a key noted twice is the later process's."""
+        if not self.several:
+            return dict(kept)
+        every: list[Mapping[str, Value]] = [{}] * self.count
+        distributed.all_gather_object(every, dict(kept))
+        return {key: value for part in every for key, value in part.items()}
+
+    def add_gradients(self, weights: Sequence[nn.Parameter], loss: Tensor, rows: Sequence[Row]) -> Tensor:
+        """Make each weight's gradient the sum over all processes, and return the loss's; raises StateError where their rows are not the same.
+
+        A weight that no process has a gradient for has none afterwards.
+        """
+        if not self.several:
+            return loss
+        print_of = crc32("\0".join(row.id for row in rows).encode()) % 2**20
+        told = torch.tensor([float(print_of), float(print_of) ** 2, float(loss), *(float(weight.grad is not None) for weight in weights)], dtype=torch.double)
+        self.add(told)
+        if float(told[0]) != self.count * print_of or float(told[1]) != self.count * print_of**2:
+            raise StateError(f"the processes learn different rows in the same step (process={self.place!r}). Give all of them the same data and settings.")
+        known = [weight for weight, has in zip(weights, told[3:].tolist(), strict=True) if has]
+        with torch.no_grad():
+            for part in _parts(known):
+                self._add_part(part)
+        return told[2].to(loss)
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.several:
+            distributed.barrier()
+
+    def _add_part(self, weights: Sequence[nn.Parameter]) -> None:
+        flat = self.add(torch.cat([(torch.zeros_like(w) if w.grad is None else w.grad).flatten() for w in weights]))
+        for weight, value in zip(weights, torch.split(flat, [weight.numel() for weight in weights]), strict=True):
+            if weight.grad is None:
+                weight.grad = value.view_as(weight).clone()
+            else:
+                weight.grad.copy_(value.view_as(weight))
+
+
+def _parts(weights: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """Runs of weights of one type that hold at most MOST_BYTES, or are one."""
+    parts, filled = list[list[nn.Parameter]](), 0
+    for weight in weights:
+        size = weight.numel() * weight.element_size()
+        if parts and parts[-1][-1].dtype == weight.dtype and filled + size <= MOST_BYTES:
+            parts[-1].append(weight)
+            filled += size
+        else:
+            parts.append([weight])
+            filled = size
+    return parts
+
+
+def processes() -> Processes:
+    """The processes that a launcher (`accelerate launch`, torchrun) started together, found by its environment; one without a launcher.
+
+    Raises SettingError where it was told to share out the weights themselves (FSDP, DeepSpeed), which is not done here.
+    """
+    if (count := launched()) <= 1:
+        return Processes()
+    for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM"):
+        if os.environ.get(name, "false").lower() in ("true", "1"):
+            raise SettingError(f"the launcher asks to share out the weights ({name}={os.environ[name]!r}). Here rows are shared out; launch without it.")
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    return Processes(count, distributed.get_rank())
