@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from everlearn.errors import SettingError
+from everlearn.models.batch import by_length
 from everlearn.models.weights import TrainedModel, as_found, chosen
 from everlearn.types import Example, Row
+
+MOST_TOKENS = 2048  # padded, in one forward pass
 
 
 def token_counter(model: TrainedModel) -> Callable[[Example], int]:
@@ -59,16 +62,17 @@ class RowLosses:
     def __call__(self, examples: Sequence[Example]) -> list[float | None]:
         asked = [at for at in range(len(examples)) if (self._seen + at) % self.one_in == 0]
         self._seen += len(examples)
+        rows = _rows(self.model, [examples[at] for at in asked])
+        places = {id(row): at for at, row in zip(asked, rows, strict=True)}
         found: list[float | None] = [None] * len(examples)
-        for at, row in zip(asked, _rows(self.model, [examples[at] for at in asked]), strict=True):
-            if row.learned:
-                found[at] = self._loss(row)
-        return found
-
-    def _loss(self, row: Row) -> float:
         with as_found(self.model.module), torch.inference_mode():
-            batch = self.model.batch([row])
-            return -float(chosen(self.model.logits(batch).logits, batch.targets).mean())
+            for part in by_length([row for row in rows if row.learned], MOST_TOKENS):
+                batch = self.model.batch(part)
+                nats = chosen(self.model.logits(batch).logits, batch.targets)
+                sums = torch.zeros(len(part), dtype=torch.float64, device=nats.device).index_add(0, batch.row, nats)
+                for row, value in zip(part, sums.tolist(), strict=True):
+                    found[places[id(row)]] = -value / len(row.learned)
+        return found
 
 
 def _rows(model: TrainedModel, examples: Sequence[Example]) -> list[Row]:

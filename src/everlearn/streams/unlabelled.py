@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from everlearn.errors import SettingError
 from everlearn.streams.drift import Detector, Value
@@ -31,11 +32,14 @@ def cuts(
     length: Callable[[Example], int] | None = None,
     detector: Detector | None = None,
     signal: Signal | None = None,
+    block: int = 1,
 ) -> Iterator[Cut]:
     """The rows in the order they come, cut at every change and at the latest when `every` tokens have come since the last cut.
 
     every: in tokens as `length` counts them, by default in rows; None for no such cut.   signal: what the detector is told of a row, in the order of
-    the rows (`models.signals`).   A change is found some rows after it began: what came since is the beginning of what follows, so that no row is
+    the rows (`models.signals`).   block: rows it is asked of at once, where they are at hand: faster, and no cut moves.
+
+    A change is found some rows after it began: what came since is the beginning of what follows, so that no row is
     learned on the wrong side, unless the tokens were full in between. Raises SettingError where neither detector nor every says where to cut.
     """
     if every is None and detector is None:
@@ -45,11 +49,11 @@ def cuts(
     if (detector is None) != (signal is None):
         raise SettingError("a detector needs a signal, and a signal a detector. Give both or neither.")
     held, sizes, start, known, found = list[Example](), list[int](), 0, deque[Example](maxlen=KNOWN), list[Event]()
-    for seen, row in enumerate(rows, 1):
+    for seen, (row, value) in enumerate(_valued(rows, signal, block), 1):
         held.append(row)
         known.append(row)
         sizes.append(1 if length is None else length(row))
-        change = detector.update(signal([row])[0]) if detector is not None and signal is not None else None
+        change = detector.update(value) if detector is not None else None
         if change is not None:
             new = min(len(known), seen - change.began)
             latest = list(known)
@@ -63,6 +67,13 @@ def cuts(
             held, sizes, start, found = [], [], start + len(held), []
     if held:
         yield Cut(start, tuple(held), tuple(found))
+
+
+def _valued(rows: Iterable[Example], signal: Signal | None, block: int) -> Iterator[tuple[Example, Value]]:
+    """Every row and what the detector is told of it."""
+    coming = iter(rows)
+    while part := list(islice(coming, block)):
+        yield from zip(part, signal(part) if signal is not None else [None] * len(part), strict=True)
 
 
 def unlabelled(
