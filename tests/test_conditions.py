@@ -50,7 +50,7 @@ def test_answers_stay_beside_their_questions_in_every_order() -> None:
     first, second = small("a"), small("b")
     stream = Stream("s", (first, replace(second, tests={**second.tests, "a": first.tests["a"][::-1]}, scores={"a": "exact", "b": "exact"})))
     setup = Setup(stream, tasks_of(stream.experiences), "tiny", SETTINGS, None, "float32", None, "")
-    given, other = reordered(setup, 2, "tests")
+    given, other = reordered(setup, 2, "tests", setup.stream, lambda stream: stream)
     assert [task.examples for task in other.tasks] == [task.examples for task in given.tasks]
     assert [task.learned for task in other.tasks] == [2, 1]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -18,10 +19,14 @@ from everlearn.errors import DataError, Diverged, ModelError, SettingError
 from everlearn.evaluate.scores import right
 from everlearn.evaluate.tasks import Task, same_facts, tasks_of
 from everlearn.evaluate.texts import anchor_texts
+from everlearn.flow import TOLD, parse_boundaries, parse_order
+from everlearn.flow import flowing as flowing_of
 from everlearn.learn.settings import Settings
 from everlearn.models.adapters import Lora
-from everlearn.models.load import Dtype
+from everlearn.models.load import Dtype, load_model
 from everlearn.models.processes import processes
+from everlearn.models.weights import TrainedModel
+from everlearn.prequential import Kind, check_prequential
 from everlearn.records import QUESTIONS, AnswerRecord, answers_path, write_lines
 from everlearn.results import Results, Run
 from everlearn.standing import Draws, drawn, prints, stand, still_true
@@ -51,6 +56,9 @@ def compare(
     anchor: str | Path | None = "auto",
     probes: bool = True,
     save_every: float = 60.0,
+    order: str = "sequential",
+    boundaries: str = TOLD,
+    prequential: Kind | None = None,
 ) -> Results:
     """Every method with every seed over the same stream from the same start; what `out` already holds is not run again.
 
@@ -62,6 +70,8 @@ def compare(
     base holds and no experience answers differently (evenly taken, of a large one 200 to 399 rows; ours, where there is no base); None for no such measure.
     probes: also ask the skill and safety probes, before and after.   save_every: seconds between savings inside an experience.
     Processes that a launcher started together learn each run as one, to its numbers; the first writes.
+    order: of the rows, such as "blurred(overlap=0.5)".   boundaries: "told", or where rows are cut instead: a detector such as "embedding",
+    "every(tokens=4000)", or both joined by "+".   prequential: test new rows before they are learned, by "exact" or "loss"; None for no such test.
     A run whose model breaks (a loss that is no number) is left out with a warning, and raised where no other is left. Raises DataError, SettingError
     or ModelError before anything is learned, and StateError while another process writes to `out`.
     """
@@ -71,13 +81,26 @@ def compare(
     if not save_every >= 0:
         raise SettingError(f"save_every must be at least 0, got {save_every!r}. It is the seconds between savings; 0 saves after every step.")
     given = _stream(stream)
-    tasks = _tasks(given, only)
+    check_prequential(prequential, (row for experience in given for row in experience.train))
+    flow = _flow(order, boundaries, orders, partial(load_model, model, None, dtype, device))
+    flowing = flow(given)
+    tasks = _tasks(flowing, only)
     texts = _anchors(anchor, given)
-    whole = Setup(given, tasks, str(model), settings or Settings(), lora, dtype, device, identity(given, tasks, str(model)), 0, texts, probes)
+    about = identity(flowing, tasks, str(model))
+    whole = Setup(flowing, tasks, str(model), settings or Settings(), lora, dtype, device, about, 0, texts, probes, prequential=prequential)
     folder = None if out is None else _folder(out, stream)
-    wanted = [_Wanted(setup, recipe, seed) for setup in reordered(whole, orders, only) for seed in range(seeds) for recipe in recipes]
+    wanted = [_Wanted(setup, recipe, seed) for setup in reordered(whole, orders, only, given, flow) for seed in range(seeds) for recipe in recipes]
     with one_writer(folder if processes().first else None):
         return _run_all(whole, wanted, folder, progress, watch, save_every)
+
+
+def _flow(order: str, boundaries: str, orders: int, model: Callable[[], TrainedModel]) -> Callable[[Stream], Stream]:
+    """What brings a stream's rows into the order asked for and cuts them; raises SettingError for what cannot be."""
+    how, cut = parse_order(order), parse_boundaries(boundaries)
+    if orders > 1 and not cut.told:
+        raise SettingError(f"several orders need boundaries that are told, got boundaries={boundaries!r}, orders={orders!r}. Set orders to 1.")
+    label = order.strip() if cut.told else f"{order.strip()}, {boundaries.strip()}"
+    return lambda stream: flowing_of(stream, how, cut, model, label)
 
 
 def _run_all(whole: Setup, wanted: Sequence[_Wanted], folder: Path | None, progress: Progress | None, watch: Watch | None, save_every: float) -> Results:
@@ -161,7 +184,7 @@ def _question(task: str, example: Example, fact: int | None) -> dict[str, object
 def _described(setup: Setup, wanted: Sequence[_Wanted], folder: Path | None) -> Results:
     """Results without runs: what the stream and the tasks are, and how sure an earlier comparison was of the same runs of a method."""
     stream = setup.stream
-    experiences: list[dict[str, object]] = [{"name": e.name, "time": e.time, "train": len(e.train), "tests": sorted(e.tests)} for e in stream]
+    experiences: list[dict[str, object]] = [{"name": e.name, "time": e.time, "train": len(e.train), "tests": sorted(e.tests), **e.note} for e in stream]
     tasks: list[dict[str, object]] = [
         {"name": t.name, "score": t.score, "examples": len(t.examples), "learned": t.learned, "chance": t.chance} for t in setup.tasks
     ]

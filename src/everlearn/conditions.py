@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import factorial
 from pathlib import Path
@@ -19,6 +19,7 @@ from everlearn.evaluate.tasks import Task, tasks_of
 from everlearn.learn.settings import Settings
 from everlearn.models.adapters import Lora
 from everlearn.models.load import TINY, Dtype
+from everlearn.prequential import Kind
 from everlearn.types import Example, Stream
 from everlearn.version import VERSION
 
@@ -38,7 +39,7 @@ class Setup:
     """What all runs of a comparison share, in one order of the stream.
 
     anchors: texts on which the distance from the starting model is measured; none for no such measure.   probes: also ask the probes.
-    start: what was found of the starting model, once measured.
+    start: what was found of the starting model, once measured.   prequential: the score of new rows before they are learned, None for no such test.
     """
 
     stream: Stream
@@ -53,6 +54,7 @@ class Setup:
     anchors: Sequence[Example] = ()
     probes: bool = False
     start: list[Start] = field(default_factory=list)
+    prequential: Kind | None = None
 
     @property
     def called(self) -> str:
@@ -65,12 +67,13 @@ class Setup:
         return asdict(self.lora) if isinstance(self.lora, Lora) else self.lora
 
 
-def reordered(setup: Setup, orders: int, only: str) -> list[Setup]:
+def reordered(setup: Setup, orders: int, only: str, given: Stream, flowing: Callable[[Stream], Stream]) -> list[Setup]:
     """The setup in `orders` different orders of the experiences: as given, then seeded permutations; the tasks keep their places.
 
-    only: "tests" or "valid".   Raises SettingError where there are fewer orders, DataError where time matters to the stream.
+    only: "tests" or "valid".   given: the stream whose experiences are permuted; flowing makes of it what is learned, such as the setup's.
+    Raises SettingError where there are fewer orders, DataError where time matters to the stream.
     """
-    experiences = setup.stream.experiences
+    experiences = given.experiences
     if orders < 1 or orders > factorial(min(len(experiences), 12)):
         raise SettingError(f"orders must be between 1 and the number of orders of {len(experiences)} experiences, got {orders!r}.")
     timed = [e.id for task in setup.tasks for e in task.examples if e.until is not None or e.old_completion is not None]
@@ -84,7 +87,7 @@ def reordered(setup: Setup, orders: int, only: str) -> list[Setup]:
         if order in seen:
             continue
         seen.add(order)
-        stream = replace(setup.stream, experiences=tuple(experiences[at] for at in order))
+        stream = flowing(replace(given, experiences=tuple(experiences[at] for at in order)))
         tasks = sorted((replace(t, examples=asked[t.name]) for t in tasks_of(stream.experiences, only)), key=lambda task: place[task.name])
         same_answers = replace(setup, stream=stream, tasks=tasks, identity=identity(stream, tasks, setup.model), order=len(found))
         found.append(same_answers)
@@ -108,4 +111,5 @@ def fingerprint(setup: Setup, recipe: Recipe, seed: int) -> str:
     how = [(part.name, dict(part.given)) for part in recipe.parts]
     measures = [[e.to_json() for e in setup.anchors], setup.probes]
     parts = [setup.identity, setup.called, how, seed, asdict(setup.settings), setup.adapters, setup.dtype, measures, VERSION]
+    parts += [setup.prequential] if setup.prequential else []
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -79,7 +79,7 @@ def parse_methods(text: str) -> list[Recipe]:
     ['plain', 'replay(share=0.5)+ewc(strength=10)']
     """
     mistakes: list[str] = []
-    recipes = [Recipe(label, tuple(_parts(label, mistakes))) for label in _split(text, ",")]
+    recipes = [Recipe(label, tuple(_parts(label, mistakes))) for label in split(text, ",")]
     for recipe in recipes:
         wrong = _unjoinable(recipe)
         mistakes += wrong
@@ -98,7 +98,7 @@ def parse_methods(text: str) -> list[Recipe]:
 
 
 def _parts(label: str, mistakes: list[str]) -> Iterator[Part]:
-    for piece in _split(label, "+"):
+    for piece in split(label, "+"):
         name = piece.partition("(")[0].strip()
         if name in RECIPES and name == piece:
             yield from _parts(RECIPES[name], mistakes)
@@ -110,9 +110,15 @@ def _parts(label: str, mistakes: list[str]) -> Iterator[Part]:
             mistakes.append(f"in {label!r}: {str(mistake).rstrip('.')}")
 
 
-def _arguments(piece: str, name: str, known: Mapping[str, type | None]) -> dict[str, Any]:
+def read_call(piece: str, known: Mapping[str, type | None], what: str) -> tuple[str, dict[str, Any]]:
+    """The name and the checked settings of "name(setting=value, ...)"; known: by name what is made with them. Raises SettingError."""
+    name = piece.partition("(")[0].strip()
+    return name, _arguments(piece.strip(), name, known, what)
+
+
+def _arguments(piece: str, name: str, known: Mapping[str, type | None], what: str = "method") -> dict[str, Any]:
     if name not in known:
-        raise SettingError(f"there is no method {name!r}. {did_you_mean(name, sorted(known))}")
+        raise SettingError(f"there is no {what} {name!r}. {did_you_mean(name, sorted(known))}")
     try:
         call = ast.parse(piece, mode="eval").body
     except SyntaxError as problem:
@@ -186,7 +192,7 @@ def _unjoinable(recipe: Recipe) -> list[str]:
     return [] if alone or others or aims or not names else [f"in {recipe.label!r}: settings(...) needs something to be joined to, such as plain"]
 
 
-def _split(text: str, mark: str) -> Sequence[str]:
+def split(text: str, mark: str) -> Sequence[str]:
     """The pieces between marks outside parentheses, stripped; empty ones left out."""
     pieces, depth = [""], 0
     for letter in text:

@@ -28,6 +28,7 @@ from everlearn.models.load import load_model
 from everlearn.models.processes import processes
 from everlearn.models.state import load_state, save_state
 from everlearn.models.weights import TrainedModel
+from everlearn.prequential import scored
 from everlearn.records import AnswerRecord
 from everlearn.results import Run
 from everlearn.types import Experience
@@ -92,6 +93,10 @@ class Course:
         else:
             rest = list(enumerate(experiences, 1))[max(0, done - 1) :]
         for number, experience in rest:
+            if self.setup.prequential is not None and not self.recipe.joint and len(self.seen.tried) < number:
+                begun = perf_counter()
+                self.seen.tried.append(scored(served, experience.train, self.setup.prequential))
+                self.seen.seconds["evaluate"] += perf_counter() - begun
             self._learn(model, learner, experience, number)
             for _ in range(number - len(self.seen.answers)):  # joint is measured at the end alone
                 self._note({}, None, {})

@@ -12,6 +12,7 @@ from everlearn.evaluate.matrix import Matrix, mean
 from everlearn.evaluate.scores import Answer, corpus_measures, right
 from everlearn.evaluate.tasks import Task, cell
 from everlearn.learn.base import LearnLog
+from everlearn.prequential import prequential_record
 from everlearn.records import Answered, AnswerRecord
 from everlearn.results import Run
 from everlearn.streams.almanac_shares import Asked, ByTask, almanac_shares, share
@@ -20,7 +21,10 @@ from everlearn.version import VERSION
 
 @dataclass(slots=True)
 class Seen:
-    """What a run has found so far, as JSON: a list has one entry for each row of the matrix, None or {} where nothing was measured."""
+    """What a run has found so far, as JSON: a list has one entry for each row of the matrix, None or {} where nothing was measured.
+
+    tried: by experience, the score of each of its rows before it was learned.
+    """
 
     answers: list[dict[str, list[Answer]]] = field(default_factory=list)
     moved: list[Divergence | None] = field(default_factory=list)
@@ -29,6 +33,7 @@ class Seen:
     rehearsed: set[str] = field(default_factory=set)
     seconds: dict[str, float] = field(default_factory=lambda: {"all": 0.0, "learn": 0.0, "evaluate": 0.0, "borrowed": 0.0, "start": 0.0})
     peak: int = 0
+    tried: list[list[float]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, object]:
         told = [{task: [[a.value, a.said, a.old] for a in of] for task, of in row.items()} for row in self.answers]
@@ -42,6 +47,7 @@ class Seen:
             "rehearsed": sorted(self.rehearsed),
             "seconds": self.seconds,
             "peak": self.peak,
+            "tried": self.tried,
         }
 
     @classmethod
@@ -50,7 +56,7 @@ class Seen:
         told = [{task: [Answer(*one) for one in of] for task, of in row.items()} for row in saved["answers"]]
         moved = [None if m is None else Divergence(**m) for m in saved["moved"]]
         logs = [LearnLog(**{**log, "rehearsed": frozenset(log["rehearsed"]), "loss": float.fromhex(log["loss"])}) for log in saved["logs"]]
-        return cls(told, moved, saved["probed"], logs, set(saved["rehearsed"]), saved["seconds"], saved["peak"])
+        return cls(told, moved, saved["probed"], logs, set(saved["rehearsed"]), saved["seconds"], saved["peak"], saved["tried"])
 
 
 class Finished:
@@ -89,6 +95,7 @@ class Finished:
             divergence=self._moved(),
             probes={name: [row.get(name) for row in seen.probed] for name in (seen.probed[0] if seen.probed else {})},
             hardware=hardware,
+            prequential=prequential_record(seen.tried, self.setup.prequential) if self.setup.prequential and seen.tried else {},
         )
 
     def _lasting(self) -> tuple[tuple[float | None, ...], ...]:

@@ -51,6 +51,7 @@ class Run:
     number a row of the matrix.   divergence: kl from the starting model in nats a token, perplexity, nats_per_byte on anchor text, by row.
     probes: the share right of each skill and safety probe, by row; None where not asked.   name: of its file.
     hardware: what computed it, as `hardware` tells; empty in older files, and no part of the fingerprint.
+    prequential: as `prequential_record` tells it; empty where new rows were not tested.
     """
 
     method: str
@@ -71,6 +72,7 @@ class Run:
     probes: dict[str, list[float | None]] = field(default_factory=dict)
     name: str = ""
     hardware: dict[str, object] = field(default_factory=dict)
+    prequential: dict[str, object] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write aside, flush, rename: a run is on disk whole or not at all."""

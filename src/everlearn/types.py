@@ -84,6 +84,7 @@ class Experience:
     """What arrives together: examples to learn from, tasks to be tested on.
 
     tests, valid: examples by task name.   scores: each task's kind of score.   chance: the score of a guess, where that is known.
+    note: what is known of where its rows come from, as JSON, for the record; no learner is given it.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Experience:
     time: str = ""
     valid: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
     chance: Mapping[str, float] = field(default_factory=dict)
+    note: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,13 @@ def compare(
     ] = "auto",
     probes: Annotated[bool, typer.Option("--probes/--no-probes", help="Ask the skill and safety probes before and after.")] = True,
     save_every: Annotated[float, typer.Option(help="Seconds between savings from which a stopped run goes on.")] = 60.0,
+    order: Annotated[
+        str, typer.Option(help="Of the rows: sequential, blurred(overlap=0.5), recurring(times=2), shuffled, imbalanced(ratio=10) or bursts(length=20).")
+    ] = "sequential",
+    boundaries: Annotated[
+        str, typer.Option(help="'told', or where rows are cut: a detector (embedding, adwin, page_hinkley, kswin), every(tokens=4000), or both with +.")
+    ] = "told",
+    prequential: Annotated[str | None, typer.Option(help="Test new rows before they are learned, by exact or loss.")] = None,
 ) -> None:
     """Compare methods on a stream: what each learns, what it forgets, what it costs."""
     from everlearn.cli.console import console
@@ -50,7 +57,8 @@ def compare(
     with bar() if processes().first else nullcontext() as progress:
         how = (settings, parse_lora(lora), valid, parse_dtype(dtype), device, progress)
         off = None if anchor == "off" else anchor
-        results = run(stream, model, methods, seeds, out, *how, orders=orders, anchor=off, probes=probes, save_every=save_every)
+        shape = {"order": order, "boundaries": boundaries, "prequential": prequential}
+        results = run(stream, model, methods, seeds, out, *how, orders=orders, anchor=off, probes=probes, save_every=save_every, **shape)  # type: ignore[arg-type]
     if not processes().first:
         return
     shown = console()

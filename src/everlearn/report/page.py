@@ -20,6 +20,7 @@ from everlearn.report.explained import computed_on, explained, settings_of
 from everlearn.report.figures import cost_figure, extra_figures, probe_columns, stream_figures
 from everlearn.report.sections import BOUNDS, Method, Section, read_sections
 from everlearn.report.standing import ranks
+from everlearn.report.timeline import events_of, timeline_figures
 from everlearn.report.verdict import verdict
 from everlearn.report.words import ALMANAC, ELSE, GENERAL, TRANSFER, Column, counted, shown, task_ids_told
 from everlearn.version import VERSION
@@ -170,6 +171,11 @@ class SectionView:
         return computed_on([run for method in self.section.methods for run in method.runs])
 
     @property
+    def events(self) -> list[str]:
+        """Each change that was found in the stream, in words."""
+        return [event.sentence for event in events_of(self.section) if event.sentence]
+
+    @property
     def tasks(self) -> list[tuple[str, str, str, str, str, str, str]]:
         """(name, kind of score, questions, of which at the end, taught by, chance, before the stream)."""
         names, rows = self.section.first.matrix.experiences, self.section.first.matrix
@@ -205,6 +211,7 @@ class SectionView:
         for kind in section.kinds:
             title = "Over the stream" + (f": {kind}" if len(section.kinds) > 1 else "")
             yield from self._group(title, f"stream-{section.kinds.index(kind)}", stream_figures(section, kind))
+        yield from self._group("As time went on", "time", timeline_figures(section))
         cost = cost_figure(section)
         yield from self._group("What it costs", "cost", [cost] if cost else [])
         yield from self._group("What else moved", "else", extra_figures(section))

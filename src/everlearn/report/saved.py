@@ -22,13 +22,28 @@ class _Record(BaseModel):
 Kind = TypeVar("Kind", bound=_Record)
 
 
+class EventRecord(_Record):
+    """A change that was found. at: rows before it.   noticed: rows seen when it was found.   sentence: all of it in words."""
+
+    at: int
+    noticed: int | None = None
+    sentence: str = ""
+
+
 class ExperienceRecord(_Record):
-    """train: rows to learn.   tests: the tasks first tested here."""
+    """train: rows to learn.   tests: the tasks first tested here.
+
+    start, rows_of, events: of a stream that was brought into another order or cut anew, the rows before it, how many of its rows are of which given
+    experience, and the changes found in it.
+    """
 
     name: str
     time: str | None = None
     train: int | None = None
     tests: tuple[str, ...] = ()
+    start: int | None = None
+    rows_of: dict[str, int] = {}
+    events: tuple[EventRecord, ...] = ()
 
     @field_validator("time", mode="before")
     @classmethod
@@ -69,6 +84,17 @@ class MatrixRecord(_Record):
     lasting: tuple[tuple[Cell, ...], ...] = ()
 
 
+class PrequentialRecord(_Record):
+    """As `prequential_record` writes it; empty where new rows were not tested."""
+
+    score: str = ""
+    window: int = 0
+    ends: tuple[int, ...] = ()
+    windowed: tuple[Cell, ...] = ()
+    anytime: tuple[Cell, ...] = ()
+    updates: tuple[int, ...] = ()
+
+
 class RunRecord(_Record):
     """One method with one seed and one order (0: as given). Every list over the stream has one entry a matrix row."""
 
@@ -90,6 +116,7 @@ class RunRecord(_Record):
     version: str = ""
     name: str = ""
     hardware: dict[str, JsonValue] = {}
+    prequential: PrequentialRecord = PrequentialRecord()
 
     @property
     def scores(self) -> Matrix:

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from everlearn.streams.two_sample import Likeness, difference
+
+
+def test_mean_and_deviation_are_those_of_every_choice_of_rows() -> None:
+    likeness = difference(np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32))
+    sums = []
+    for order in permutations(range(7), 3):
+        sums.append(likeness.matrix[np.ix_(order, order)].sum())
+    assert np.mean(sums) == pytest.approx(0, abs=1e-9)
+    assert likeness.z(3) == pytest.approx(likeness.matrix[-3:, -3:].sum() / np.std(sums))
+
+
+def test_p_is_about_uniform_where_nothing_changes_also_for_skewed_and_repeated_rows() -> None:
+    random = np.random.default_rng(1)
+    pool = random.exponential(size=(30, 6)) * [1, 1, 1, 1, 1, 20]  # few rows, one direction far wider
+    ps = [difference(pool[random.integers(0, 30, 80)].astype(np.float32)).p(24) for _ in range(1500)]
+    assert np.mean(np.array(ps) < 0.05) == pytest.approx(0.05, abs=0.02)
+    assert np.mean(np.array(ps) < 0.005) == pytest.approx(0.005, abs=0.005)
+    assert min(ps) > 1e-5
+
+
+def test_a_shift_in_a_narrow_direction_is_seen_beneath_a_wide_one() -> None:
+    random = np.random.default_rng(2)
+    rows = random.normal(size=(120, 5)).astype(np.float32) * [5, 1, 1, 1, 1]
+    rows[80:, 1] += 3
+    assert difference(rows.astype(np.float32)).p(40) < 1e-6
+
+
+def test_rows_that_are_all_equal_say_nothing() -> None:
+    likeness = difference(np.ones((20, 3), np.float32))
+    assert (likeness.z(8), likeness.p(8)) == (0.0, 1.0)
+
+
+def test_without_skew_p_is_the_normal_one() -> None:
+    matrix = np.zeros((6, 6))
+    matrix[0, 1] = matrix[1, 0] = matrix[2, 3] = matrix[3, 2] = 1.0
+    matrix[0, 3] = matrix[3, 0] = matrix[1, 2] = matrix[2, 1] = -1.0
+    assert Likeness(matrix).p(2) == pytest.approx(0.5)

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+import pytest
+
+from everlearn.errors import SettingError
+from everlearn.streams.drift import Change, Embedding, Value
+from everlearn.streams.unlabelled import cuts, unlabelled
+from everlearn.types import Example
+
+ROWS = [Example(text=f"{'old' if number < 20 else 'new'} {number}", time=f"20{number:02}") for number in range(40)]
+
+
+class Says:
+    """A detector that finds the changes it is made with: {rows seen: rows before}."""
+
+    signal: ClassVar[Literal["vector", "loss"]] = "loss"
+
+    def __init__(self, found: dict[int, int]) -> None:
+        self.found, self.seen = found, 0
+
+    def update(self, value: Value) -> Change | None:
+        self.seen += 1
+        return Change(self.seen, self.found[self.seen], "p-value", 1e-9, 1e-5) if self.seen in self.found else None
+
+
+def nothing(rows: Sequence[Example]) -> list[Value]:
+    return [None] * len(rows)
+
+
+def test_rows_are_cut_where_the_change_began_and_not_where_it_was_noticed() -> None:
+    found = list(cuts(ROWS, detector=Says({28: 20}), signal=nothing))
+    assert [(cut.start, len(cut.rows)) for cut in found] == [(0, 20), (20, 20)]
+    assert [event.at for event in found[0].events] == [20]
+    assert "new" in found[0].events[0].more
+    assert found[1].events == ()
+
+
+def test_without_an_event_every_so_many_tokens_is_a_boundary() -> None:
+    assert [len(cut.rows) for cut in cuts(ROWS, every=15)] == [15, 15, 10]
+    assert [len(cut.rows) for cut in cuts(ROWS, every=30, length=lambda row: 2, detector=Says({28: 20}), signal=nothing)] == [15, 5, 15, 5]
+
+
+def test_a_change_that_began_before_the_tokens_were_full_is_told_and_nothing_is_cut_twice() -> None:
+    found = list(cuts(ROWS, every=22, detector=Says({28: 20}), signal=nothing))
+    assert [(cut.start, len(cut.rows)) for cut in found] == [(0, 22), (22, 18)]
+    assert [event.at for cut in found for event in cut.events] == [20]
+
+
+def test_all_rows_come_once_and_in_order_whatever_the_cuts() -> None:
+    found = list(cuts(ROWS, every=7, detector=Says({9: 3, 28: 20, 31: 30}), signal=nothing))
+    assert [row for cut in found for row in cut.rows] == ROWS
+
+
+def test_a_detector_over_vectors_cuts_a_stream_into_experiences() -> None:
+    random = np.random.default_rng(0)
+    rows = [Example(text=f"{number}") for number in range(240)]
+    vectors = {row.id: random.normal(size=8).astype(np.float32) + (3 if at >= 120 else 0) for at, row in enumerate(rows)}
+    found = list(unlabelled(rows, detector=Embedding(), signal=lambda given: [vectors[row.id] for row in given]))
+    assert [experience.name for experience in found] == ["1", "2"]
+    assert abs(len(found[0].train) - 120) <= 3
+
+
+def test_an_experience_has_the_time_of_its_first_dated_row() -> None:
+    assert [experience.time for experience in unlabelled(ROWS, every=20)] == ["2000", "2020"]
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ({}, "nothing says where to cut the rows"),
+        ({"every": 0}, "every must be at least 1, got 0"),
+        ({"every": 5, "signal": nothing}, "a detector needs a signal"),
+    ],
+)
+def test_a_cut_that_nothing_decides_is_refused(how, told: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(SettingError, match=told):
+        list(cuts(ROWS, **how))
