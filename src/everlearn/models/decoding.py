@@ -48,4 +48,4 @@ def stack(cache: DynamicCache, other: DynamicCache) -> None:
 
 def _read(cache: DynamicCache) -> list[Any]:
     """The layers that hold something; some share another's."""
-    return [layer for layer in cache.layers if layer.get_seq_length()]
+    return [layer for layer in cache.layers if isinstance(layer, DynamicLayer) and layer.get_seq_length()]
