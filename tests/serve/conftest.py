@@ -10,7 +10,7 @@ import pytest
 from everlearn import Example, Home, HomeSettings, TestSet, create_home, update
 
 SMALL = {
-    "learn": {"recipe": "plain", "rate": 1e-3, "passes": 3, "batch": 8},
+    "learn": {"recipe": "plain", "rate": 3e-3, "passes": 8, "batch": 8},
     "test": {"anchor": "off"},
     "gate": {"least_gain": "off", "most_loss": "off", "most_stale": "off"},
     "retry": {"attempts": 0},

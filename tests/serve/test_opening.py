@@ -16,7 +16,6 @@ from everlearn.methods import BY_NAME
 from everlearn.methods.base import Method
 from everlearn.serve.opening import _put, open_served, parts_of
 from everlearn.serve.wrapping import AROUND, BENEATH, WRAPPERS
-
 from tests.serve.conftest import asked, home_of
 
 EXACT = [

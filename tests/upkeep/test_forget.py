@@ -17,8 +17,8 @@ import torch
 from everlearn import Example, Home, SettingError, StateError, TestSet, create_home, forget, open_version, traces, update
 from everlearn.upkeep.arriving import load_tests
 from everlearn.upkeep.opening import rows_of
-from everlearn.versions.stored import learner_state
 from everlearn.versions.settings import HomeSettings
+from everlearn.versions.stored import learner_state
 
 People = Callable[[str, int], list[Example]]
 

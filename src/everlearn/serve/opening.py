@@ -52,16 +52,17 @@ def open_served(home: Home, version: Version, device: str | None = None) -> Serv
     home.usable(version)
     parts = parts_of(version.recipe)
     model = _exported(home, version, device) if BENEATH & {name for name, _ in parts} else _loaded(home, version, device)
-    around, state = [(name, given) for name, given in parts if name in AROUND], dict(learner_state(home, version))
+    around, state = [(name, given) for name, given in parts if name in AROUND], learner_state(home, version)
     states: list[Mapping[str, Any]] = []
     for _ in around:  # the last that is named stands outermost
         states.insert(0, state)
-        state = dict(state["inner"]) if isinstance(state.get("inner"), dict) else {}
+        inner = state.get("inner")
+        state = inner if isinstance(inner, dict) else {}
     served: TrainedModel | RetrievalModel = model
     for (name, given), saved in zip(around, states, strict=True):
         served = WRAPPERS[name](served, model, saved, **given) if name in WRAPPERS else served
     answers = served.model if isinstance(served, RetrievalModel) else served
-    answers.module.eval().requires_grad_(False)
+    answers.module.train(False).requires_grad_(False)
     return Served(version, answers, served.read if isinstance(served, RetrievalModel) else _as_asked)
 
 
