@@ -30,7 +30,8 @@ class Overloaded(ModelError):
 class Ask:
     """A question to be answered. limit: the most tokens; with `fits` fewer where the model has no room for so many, else that is refused.
 
-    told: the question with what else the model is to read before it, None for nothing.   stop: texts before which the answer ends.   sampling: None for the likeliest token every time.   seed: of what is drawn.
+    told: the question with what else the model is to read before it, None for nothing.   stop: texts before which the answer ends.   sampling: None
+    for the likeliest token every time.   seed: of what is drawn.
     """
 
     question: Example
