@@ -22,13 +22,35 @@ from everlearn.cli.methods import methods
 from everlearn.cli.rebase import rebase
 from everlearn.cli.report import report
 from everlearn.cli.rollback import promote, rollback
+from everlearn.cli.serve import serve
 from everlearn.cli.update import update
 from everlearn.cli.watch import approve, watch
 from everlearn.errors import EverlearnError
 from everlearn.version import VERSION
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-for verb in (demo, compare, evaluate, methods, check, report, init, update, history, show, rollback, promote, diff, export, watch, approve, forget, gc, rebase):
+for verb in (
+    demo,
+    compare,
+    evaluate,
+    methods,
+    check,
+    report,
+    init,
+    update,
+    history,
+    show,
+    rollback,
+    promote,
+    diff,
+    export,
+    watch,
+    approve,
+    forget,
+    gc,
+    rebase,
+    serve,
+):
     app.command()(verb)
 app.command("import")(import_)
 
