@@ -102,7 +102,7 @@ def test_a_question_without_room_is_refused_alone(engine: Engine, two: tuple[Ser
         engine.answer(two[0], Ask(question("owl " * 600), 8))
     with pytest.raises(TooLong, match="may have 5000"):
         engine.answer(two[0], Ask(question("owl"), 5000))
-    assert engine.answer(two[0], Ask(question("owl"), 5000, fits=True))
+    assert engine.answer(two[0], Ask(question(asked(2)), 5000, fits=True)) == " Penwick"
     assert engine.answer(two[0], Ask(question(asked(1)), 4)) == " Penwick"
 
 

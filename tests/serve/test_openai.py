@@ -45,8 +45,8 @@ def test_a_stream_says_the_same_piece_by_piece(client: openai.OpenAI) -> None:
 
 
 def test_completions_of_several_prompts_and_choices(client: openai.OpenAI) -> None:
-    said = client.completions.create(model="latest", prompt=[asked(1), "Question: What is 7 plus 5?\nAnswer:"], n=2)
-    assert [choice.text for choice in said.choices] == [" Ashford", " Ashford", " 12", " 12"]
+    said = client.completions.create(model="v0", prompt=[f"Question: What is {n} plus 5?\nAnswer:" for n in (7, 2)], n=2)
+    assert [choice.text for choice in said.choices] == [" 12", " 12", " 7", " 7"]
     assert [choice.index for choice in said.choices] == [0, 1, 2, 3]
     drawn = client.completions.create(model="latest", prompt="Once", n=3, temperature=2, seed=1, max_tokens=6)
     assert len({choice.text for choice in drawn.choices}) > 1

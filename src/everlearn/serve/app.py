@@ -10,7 +10,6 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from everlearn.errors import DataError
@@ -19,7 +18,7 @@ from everlearn.memory.reading import passage_of
 from everlearn.serve.answers import answer_routes
 from everlearn.serve.bodies import DocumentBody, DocumentsBody, FeedbackBody
 from everlearn.serve.guard import Guard, Limits
-from everlearn.serve.refusals import Unknown, add_refusals
+from everlearn.serve.refusals import Unknown, add_refusals, tell_refusals
 from everlearn.serve.serving import Serving, needs_lancedb
 from everlearn.types import Example
 from everlearn.version import VERSION
@@ -38,6 +37,7 @@ def make_app(serving: Serving, limits: Limits) -> ASGIApp:
     app.include_router(_about(serving))
     app.include_router(_taking(serving))
     add_refusals(app)
+    tell_refusals(app)
     return _Metered(Guard(app, limits), app, serving)
 
 
@@ -181,7 +181,7 @@ class _Metered:
 
     def __init__(self, app: ASGIApp, inner: FastAPI, serving: Serving) -> None:
         self.app, self.serving = app, serving
-        self.known = {route.path for route in inner.routes if isinstance(route, Route)}
+        self.known = {"/openapi.json", *inner.openapi()["paths"]}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -95,23 +95,23 @@ class Answer:
         assert self.choose is not None
         return int(self.choose(logits)[0])
 
-    def take(self, token: int) -> bool:
-        """Add a token, deliver what is new; is the answer over?"""
+    def take(self, token: int) -> Piece | None:
+        """Add a token: what is new to be delivered, its `finish` set where the answer is over; None where there is nothing yet."""
         ended = token in self.served.model.ends()
         if not ended:
             self.tokens.append(token)
         finish: Finish = "stop" if ended else "length" if len(self.tokens) == self.limit else ""
         if not (self.stream or self.ask.stop or finish):
-            return False
+            return None
         text = str(self.served.model.tokenizer.decode(self.tokens, skip_special_tokens=True))
         at = min((found for stop in self.ask.stop if (found := text.find(stop)) >= 0), default=-1)
         if at >= 0:
             text, finish = text[:at], "stop"
-        ready = len(text) if finish else settled(text, self.ask.stop)
-        if finish or (self.stream and ready > self.sent):
-            self.deliver(Piece(text[self.sent : ready], finish, len(self.prompt), len(self.tokens)))
-            self.sent = max(self.sent, ready)
-        return bool(finish)
+        sent, ready = self.sent, len(text) if finish else settled(text, self.ask.stop)
+        if not finish and not (self.stream and ready > sent):
+            return None
+        self.sent = max(sent, ready)
+        return Piece(text[sent:ready], finish, len(self.prompt), len(self.tokens))
 
 
 def settled(text: str, stop: tuple[str, ...]) -> int:

@@ -19,6 +19,15 @@ class _Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
+    @field_validator("*", mode="after")
+    @classmethod
+    def _is_text(cls, value: object) -> object:
+        """Half a surrogate pair, which JSON can spell, is in no text."""
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, str) and any("\ud800" <= letter <= "\udfff" for letter in part):
+                raise ValueError("a character is half of one (a lone surrogate)")
+        return value
+
 
 class Part(_Body):
     """A part of a message."""

@@ -180,7 +180,7 @@ class Engine:
             try:
                 one.encode(question)
                 ready.append(one)
-            except EverlearnError as problem:
+            except Exception as problem:  # a question that a tokenizer chokes on must not end the thread
                 self._failed([one], problem)
         return ready
 
@@ -213,12 +213,15 @@ class Engine:
             return True
         if answer.choose is not None:
             said[row] = answer.drawn(group.decoding.logits[row : row + 1])
-        done = answer.take(said[row])
-        if done:
+        piece = answer.take(said[row])
+        if piece is None:
+            return False
+        if piece.finish:
             self.counted.answered += 1
-            self.counted.asked += len(answer.prompt)
-            self.counted.said += len(answer.tokens)
-        return done
+            self.counted.asked += piece.asked
+            self.counted.said += piece.said
+        answer.deliver(piece)
+        return bool(piece.finish)
 
     def _failed(self, answers: Sequence[Answer], problem: Exception) -> None:
         told = problem if isinstance(problem, EverlearnError) else ModelError(f"the model could not answer ({type(problem).__name__}: {problem}).")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -62,3 +64,16 @@ def add_refusals(app: FastAPI) -> None:
     async def plain(request: Request, problem: HTTPException) -> JSONResponse:
         told_of = {404: f"There is no such address (path={request.url.path!r}). /openapi.json lists them.", 405: "This address takes another method."}
         return refusal(problem.status_code, told_of.get(problem.status_code, str(problem.detail)), headers=dict(problem.headers or {}))
+
+
+def tell_refusals(app: FastAPI) -> None:
+    """Let the app's OpenAPI say what refusals look like; mistakes in a request are status 400 here, not 422."""
+    said = app.openapi()
+    error = {name: {"type": ["string", "null"]} for name in ("param", "code")} | {name: {"type": "string"} for name in ("message", "type")}
+    shape = {"type": "object", "properties": {"error": {"type": "object", "properties": error, "required": sorted(error)}}, "required": ["error"]}
+    refusing: dict[str, Any] = {"description": "Refused; the message says why.", "content": {"application/json": {"schema": shape}}}
+    for path in said["paths"].values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)
+            operation["responses"]["4XX"] = operation["responses"]["5XX"] = refusing
+    app.openapi_schema = said

@@ -88,11 +88,11 @@ def served(home: Home, host: str = LOCAL[1], port: int = 0, keys: Path | None = 
 
 
 def _bound(host: str, port: int) -> socket.socket:
+    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        found = socket.socket(family)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((host, port))
     except OSError as problem:
+        found.close()
         raise SettingError(f"the address cannot be listened on (host={host!r}, port={port}): {problem.strerror or problem}. Give another --port.") from problem
     return found
