@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from everlearn.upkeep.beginning import create_home
-from everlearn.upkeep.inbox import PLACES, Inbox
 from everlearn.upkeep.watch import watch
 from everlearn.versions.home import Home
+from everlearn.versions.inbox import PLACES, Inbox
 from everlearn.versions.settings import HomeSettings
 
 SIZE = float(os.environ.get("EVERLEARN_SIZE", "1"))

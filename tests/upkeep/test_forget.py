@@ -16,8 +16,9 @@ import torch
 
 from everlearn import Example, Home, SettingError, StateError, TestSet, create_home, forget, open_version, traces, update
 from everlearn.upkeep.arriving import load_tests
-from everlearn.upkeep.opening import learner_state, rows_of
+from everlearn.upkeep.opening import rows_of
 from everlearn.versions.settings import HomeSettings
+from everlearn.versions.stored import learner_state
 
 People = Callable[[str, int], list[Example]]
 

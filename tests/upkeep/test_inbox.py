@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from everlearn import DataError, SettingError, StateError
-from everlearn.upkeep.inbox import DONE, INBOX, QUARANTINE, Claim, Inbox
 from everlearn.versions.home import Home
+from everlearn.versions.inbox import DONE, INBOX, QUARANTINE, Claim, Inbox
 
 
 @pytest.fixture

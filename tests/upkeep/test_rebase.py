@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 from everlearn import Example, Home, ModelError, StateError, TestSet, create_home, forget, gc, open_version, rebase, update
 from everlearn.models.load import TINY
 from everlearn.upkeep import rebase as module
-from everlearn.upkeep.opening import learner_state
 from everlearn.upkeep.rebase import STEP
 from everlearn.versions.settings import HomeSettings
+from everlearn.versions.stored import learner_state
 
 People = Callable[[str, int], list[Example]]
 

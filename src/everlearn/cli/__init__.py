@@ -23,6 +23,7 @@ from everlearn.cli.plan import plan
 from everlearn.cli.rebase import rebase
 from everlearn.cli.report import report
 from everlearn.cli.rollback import promote, rollback
+from everlearn.cli.serve import serve
 from everlearn.cli.update import update
 from everlearn.cli.watch import approve, watch
 from everlearn.errors import EverlearnError
@@ -50,6 +51,7 @@ for verb in (
     forget,
     gc,
     rebase,
+    serve,
 ):
     app.command()(verb)
 app.command("import")(import_)

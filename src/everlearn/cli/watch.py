@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from everlearn.upkeep.inbox import Claim
     from everlearn.upkeep.watch import Taken
+    from everlearn.versions.inbox import Claim
 
 REFUSED = 3  # the exit code
 

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from everlearn.errors import MissingExtra, ModelError
 from everlearn.memory.embedders import Embedder, unit
+from everlearn.memory.lexicon import JOINING
 from everlearn.memory.tables import Vectors
+from everlearn.memory.words import words_of
 from everlearn.models.batch import by_length
 from everlearn.models.weights import TrainedModel, as_found
 from everlearn.types import Example, Row
@@ -105,3 +107,25 @@ class SentenceEmbedder:
 def embedder_of(name: str, model: TrainedModel) -> Embedder:
     """ "model" is the model's own; anything else a sentence-transformers model."""
     return ModelEmbedder(model) if name == "model" else SentenceEmbedder(name)
+
+
+class WordEmbedder:
+    """Words, counted in `dimension` boxes by their hash: texts that share words are near. It knows no meaning, needs no model and never changes.
+
+    >>> vectors = WordEmbedder().questions(["Who is mayor of Ashford?", "The mayor of Ashford is Bo."])
+    >>> bool(vectors[0] @ vectors[1] > 0.5)
+    True
+    """
+
+    def __init__(self, dimension: int = 256) -> None:
+        self.dimension, self.name = dimension, f"words:{dimension}"
+
+    def questions(self, texts: Sequence[str]) -> Vectors:
+        found = np.full((len(texts), self.dimension), 1e-6, np.float32)  # a text without words has a direction too
+        for row, text in enumerate(texts):
+            for word in words_of(text):
+                if word not in JOINING:
+                    found[row, int.from_bytes(hashlib.sha256(word.encode()).digest()[:4]) % self.dimension] += 1
+        return unit(found)
+
+    passages = questions

@@ -37,9 +37,23 @@ class Lexicon:
 
     def telling(self, text: str) -> set[str]:
         """The words of a text that are nearly as rare as its rarest."""
-        weights = {word: log((1 + self.texts) / self.counts.get(word, 1)) for word in set(words_of(text)) - JOINING}
+        weights = {word: self._weight(word) for word in set(words_of(text)) - JOINING}
         least = NEARLY * max(weights.values(), default=0.0)
         return {word for word, weight in weights.items() if weight >= least}
+
+    def covered(self, question: str, text: str) -> float:
+        """How much of what a question says stands in a text, 0 to 1: its words weighed by how rare they are; one that no text has weighs most.
+
+        >>> lexicon = Lexicon(["The mayor of Ashford is Bo.", "The river of Penwick is the Brue."])
+        >>> [round(lexicon.covered(asked, "The mayor of Ashford is Bo."), 2) for asked in ("Who is the mayor of Ashford?", "Who is mayor of Upton?")]
+        [1.0, 0.5]
+        """
+        there = set(words_of(text))
+        weights = {word: self._weight(word) for word in set(words_of(question)) - JOINING}
+        return sum(weight for word, weight in weights.items() if word in there) / (sum(weights.values()) or 1.0)
+
+    def _weight(self, word: str) -> float:
+        return log((1 + self.texts) / self.counts.get(word, 1))
 
     def about(self, text: str, question: str) -> bool:
         """Does the question have every telling word of the text?"""

@@ -42,6 +42,10 @@ class Encoder:
         texts = [self._chat(e.messages[:-1], ask=True) if e.messages is not None else e.prompt or "" for e in examples]
         return [tokens if e.messages is not None else self._started(tokens) for e, tokens in zip(examples, self.tokens(texts), strict=True)]
 
+    def room_after(self, prompt: Sequence[int]) -> int:
+        """The most tokens an answer to this prompt may have."""
+        return self.longest - len(prompt)
+
     def asked_too(self, row: Row, factor: float) -> Row:
         """The row with the tokens of its prompt as targets too, their loss times `factor`: so a model learns to write prompts."""
         whole = tuple(range(max(1, len(self.start)), len(row.tokens)))

@@ -9,11 +9,13 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import DynamicCache
 
 from everlearn.errors import DataError, ModelError
 from everlearn.models.batch import MOST_PADDING, by_length, cut_by_length
+from everlearn.models.decoding import Decoding, joinable, padded, stack
 from everlearn.models.encode import Encoder
 from everlearn.models.sampling import Choose, Sampling, likeliest
 from everlearn.models.weights import TrainedModel, chosen
@@ -101,6 +103,12 @@ class CausalModel(TrainedModel):
                     found[place[id(row)]] = row.tokens, tokens
         return found
 
+    def begin(self, prompts: Sequence[Sequence[int]]) -> CausalDecoding:
+        return CausalDecoding(self, [tuple(tokens) for tokens in prompts])
+
+    def ends(self) -> frozenset[int]:
+        return frozenset([self.encoder.end])
+
     def score(self, prompts: Sequence[Example], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
         with as_found(self.module), torch.inference_mode():
             if all(len(given) == 1 for given in continuations):
@@ -116,6 +124,10 @@ class CausalModel(TrainedModel):
         """What these prompts are read into, None for the module's own choice; whatever leaves the batch or repeats is selected from it."""
         return None
 
+    def _joined(self, cache: DynamicCache, other: DynamicCache) -> bool:
+        """May the other's rows go on in this cache? What `_cache` puts beside a row is taken over here; False where that cannot be."""
+        return type(cache) is DynamicCache and type(other) is DynamicCache
+
     def _prefill(self, prompts: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor, DynamicCache]:
         """Prompts padded on the left: next-token logits (B, V), mask (B, T), cache."""
         width = max(len(tokens) for tokens in prompts)
@@ -130,13 +142,13 @@ class CausalModel(TrainedModel):
 
     def _said(self, prompts: Sequence[tuple[int, ...]], limit: int, lines: bool, choose: Choose) -> list[list[int]]:
         """The chosen next token, again and again; what has ended leaves the batch once half of it has."""
-        logits, mask, cache = self._prefill(prompts)
+        under_way = CausalDecoding(self, prompts)
         said: list[list[int]] = [[] for _ in prompts]
         over = [False] * len(prompts)
         going = torch.arange(len(prompts), device=self.device)
         stops = self._stop_tokens()
         for count in range(limit):
-            token = choose(logits)
+            token = choose(under_way.logits)
             for row, value in zip(going.tolist(), token.tolist(), strict=True):
                 said[row].append(value)
                 over[row] = over[row] or value == self.encoder.end or (stops[value] and not lines)
@@ -145,11 +157,9 @@ class CausalModel(TrainedModel):
                 break
             if int(ended.sum()) * 2 > len(going):
                 alive = (~ended).nonzero()[:, 0]
-                cache.batch_select_indices(alive)
-                going, token, mask = going[alive], token[alive], mask[alive]
-            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
-            every, positions = torch.arange(len(mask), device=self.device), mask.sum(1, keepdim=True) - 1
-            logits, _ = self._forward(every, input_ids=token[:, None], attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True)
+                under_way.keep(alive)
+                going, token = going[alive], token[alive]
+            under_way.say(token)
         return [tokens[: next((i for i, t in enumerate(tokens) if t == self.encoder.end), len(tokens))] for tokens in said]
 
     def _stop_tokens(self) -> list[bool]:
@@ -235,3 +245,38 @@ class CausalModel(TrainedModel):
             at, input_ids=tokens, attention_mask=torch.cat([read, torch.ones_like(tokens)], 1), position_ids=positions, past_key_values=own, use_cache=True
         )
         return torch.zeros(len(options), dtype=torch.float64, device=self.device).index_add(0, at // width, chosen(rest, targets))
+
+
+class CausalDecoding:
+    """A `Decoding` of a decoder-only model: prompts as tokens, none of them empty."""
+
+    def __init__(self, model: CausalModel, prompts: Sequence[tuple[int, ...]]) -> None:
+        self.model = model
+        self.logits, self.mask, self.cache = model._prefill(prompts)
+
+    def keep(self, rows: Tensor) -> None:
+        self.cache.batch_select_indices(rows)
+        self.logits, self.mask = self.logits[rows], self.mask[rows]
+        empty = int(self.mask.any(0).int().argmax())  # before the longest row's first token
+        if empty and joinable(self.cache):
+            self.mask = self.mask[:, empty:]
+            padded(self.cache, self.mask.shape[1])
+
+    def say(self, tokens: Tensor) -> None:
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], 1)
+        every, positions = torch.arange(len(self.mask), device=self.mask.device), self.mask.sum(1, keepdim=True) - 1
+        inputs = {"input_ids": tokens[:, None], "attention_mask": self.mask, "position_ids": positions}
+        self.logits, _ = self.model._forward(every, **inputs, past_key_values=self.cache, use_cache=True)
+
+    def join(self, other: Decoding) -> bool:
+        if not isinstance(other, CausalDecoding) or other.model is not self.model or not (joinable(self.cache) and joinable(other.cache)):
+            return False
+        if not self.model._joined(self.cache, other.cache):
+            return False
+        width = max(self.mask.shape[1], other.mask.shape[1])
+        for one in (self, other):
+            padded(one.cache, width)
+            one.mask = functional.pad(one.mask, (width - one.mask.shape[1], 0))
+        stack(self.cache, other.cache)
+        self.mask, self.logits = torch.cat([self.mask, other.mask]), torch.cat([self.logits, other.logits])
+        return True

@@ -48,6 +48,9 @@ class PairEncoder(Encoder):
         """The most tokens a target may have."""
         return self.longest_target - len(self.prefix) + 1
 
+    def room_after(self, prompt: Sequence[int]) -> int:
+        return self.room
+
     def asked_too(self, row: Row, factor: float) -> Row:
         raise ModelError("an encoder-decoder model reads its prompts and cannot learn to write them. Leave prompts at 0, or give a decoder-only model.")
 

@@ -46,6 +46,12 @@ class RoutedModel(CausalModel):
     def _cache(self, prompts: Sequence[Prompt]) -> DynamicCache:
         return _RoutedCache(self.module.config, self.choose(prompts))
 
+    def _joined(self, cache: DynamicCache, other: DynamicCache) -> bool:
+        if not isinstance(cache, _RoutedCache) or not isinstance(other, _RoutedCache):
+            return False
+        cache.names = [*cache.names, *other.names]
+        return True
+
     def _forward(self, keep: Tensor, **inputs: object) -> tuple[Tensor, DynamicCache | None]:
         cache = inputs["past_key_values"]
         if not isinstance(cache, _RoutedCache):

@@ -16,6 +16,7 @@ from transformers.utils.generic import ModelOutput
 
 from everlearn.errors import DataError, ModelError
 from everlearn.models.batch import by_length
+from everlearn.models.decoding import Decoding
 from everlearn.models.language import MOST_TOKENS
 from everlearn.models.pairs import PairEncoder
 from everlearn.models.sampling import Choose, Sampling, likeliest
@@ -145,13 +146,13 @@ class Seq2SeqModel(TrainedModel):
 
     def _said(self, sources: Sequence[tuple[int, ...]], limit: int, lines: bool, choose: Choose) -> list[list[int]]:
         """The chosen next token, again and again; what has ended leaves the batch once half of it has."""
-        logits, heard = self._hear(sources)
+        under_way = PairDecoding(self, sources)
         said: list[list[int]] = [[] for _ in sources]
         over = [False] * len(sources)
         going = torch.arange(len(sources), device=self.device)
-        ends, never = self._ends(), torch.tensor(self._never_said(), dtype=torch.long, device=self.device)
+        ends = self.ends()
         for count in range(limit):
-            token = choose(logits.index_fill(1, never, float("-inf")))
+            token = choose(under_way.logits)
             for row, value in zip(going.tolist(), token.tolist(), strict=True):
                 said[row].append(value)
                 over[row] = over[row] or value in ends or (not lines and self._breaks_line(value))
@@ -160,8 +161,9 @@ class Seq2SeqModel(TrainedModel):
                 break
             if int(ended.sum()) * 2 > len(going):
                 alive = (~ended).nonzero()[:, 0]
-                heard, going, token = heard.only(alive), going[alive], token[alive]
-            logits = self._say(heard, token[:, None], torch.arange(len(going), device=self.device))
+                under_way.keep(alive)
+                going, token = going[alive], token[alive]
+            under_way.say(token)
         return [tokens[: next((i for i, token in enumerate(tokens) if token in ends), len(tokens))] for tokens in said]
 
     def _score_options(self, sources: Sequence[tuple[int, ...]], options: Sequence[Sequence[tuple[int, ...]]]) -> list[float]:
@@ -181,10 +183,12 @@ class Seq2SeqModel(TrainedModel):
             nats = nats.index_add(0, at // width, chosen(self._say(heard.only(owner), tokens, at), targets))
         return [float(value) for value in nats.tolist()]
 
-    def _ends(self) -> set[int]:
-        """The tokens that end an answer."""
+    def begin(self, prompts: Sequence[Sequence[int]]) -> PairDecoding:
+        return PairDecoding(self, [tuple(tokens) for tokens in prompts])
+
+    def ends(self) -> frozenset[int]:
         named = self._rules.eos_token_id
-        return {self.encoder.end, *(named if isinstance(named, list) else [] if named is None else [named])}
+        return frozenset({self.encoder.end, *(named if isinstance(named, list) else [] if named is None else [named])})
 
     def _never_said(self) -> list[int]:
         """Tokens that the model's generation settings forbid (Marian's padding, whose logit means nothing)."""
@@ -195,6 +199,28 @@ class Seq2SeqModel(TrainedModel):
         if token not in self._breaks:
             self._breaks[token] = "\n" in str(self.tokenizer.decode([token]))
         return self._breaks[token]
+
+
+class PairDecoding:
+    """A `Decoding` of an encoder-decoder: sources as tokens, framed. Batches do not join: each reads sources of its own."""
+
+    def __init__(self, model: Seq2SeqModel, sources: Sequence[tuple[int, ...]]) -> None:
+        self.model = model
+        self._never = torch.tensor(model._never_said(), dtype=torch.long, device=model.device)
+        logits, self.heard = model._hear(sources)
+        self.logits = self._allowed(logits)
+
+    def keep(self, rows: Tensor) -> None:
+        self.heard, self.logits = self.heard.only(rows), self.logits[rows]
+
+    def say(self, tokens: Tensor) -> None:
+        self.logits = self._allowed(self.model._say(self.heard, tokens[:, None], torch.arange(len(tokens), device=tokens.device)))
+
+    def join(self, other: Decoding) -> bool:
+        return False
+
+    def _allowed(self, logits: Tensor) -> Tensor:
+        return logits.index_fill(1, self._never, float("-inf"))
 
 
 def _reach(config: Mapping[str, Any], side: str, tokenizer: PreTrainedTokenizerBase) -> int:

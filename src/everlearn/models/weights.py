@@ -15,6 +15,7 @@ from transformers.utils.generic import ModelOutput
 
 from everlearn.errors import ModelError
 from everlearn.models.batch import make_batch
+from everlearn.models.decoding import Decoding
 from everlearn.models.encode import Encoder
 from everlearn.models.sampling import Sampling
 from everlearn.types import Batch, Example, Out, Row
@@ -42,6 +43,14 @@ class TrainedModel(ABC):
     @abstractmethod
     def generate(self, prompts: Sequence[Example], limit: int, lines: bool = False) -> list[str]:
         """The greedy answer to each prompt, up to the end of text, a line break (with `lines` also beyond), or `limit` tokens."""
+
+    @abstractmethod
+    def begin(self, prompts: Sequence[Sequence[int]]) -> Decoding:
+        """Answers to prompts, as `encoder.prompts` gives them, to be said token by token by who calls; in evaluation mode, without gradients."""
+
+    @abstractmethod
+    def ends(self) -> frozenset[int]:
+        """The tokens that end an answer."""
 
     @abstractmethod
     def sample(self, prompts: Sequence[Example], limit: int, sampling: Sampling, random: Random, lines: bool = False) -> list[str]:

@@ -13,17 +13,15 @@ from everlearn.errors import SettingError
 from everlearn.learn.base import Around, Learner
 from everlearn.learn.retrieval import Retrieval
 from everlearn.learn.settings import Settings
-from everlearn.models.adapters import Lora
 from everlearn.models.language import LanguageModel
-from everlearn.models.load import load_model
-from everlearn.models.state import State, join_state, split_state
+from everlearn.models.state import State, split_state
 from everlearn.models.weights import TrainedModel
 from everlearn.types import Example, superseded
-from everlearn.versions.bases import base_path
 from everlearn.versions.home import Home
 from everlearn.versions.objects import Addresses
 from everlearn.versions.record import Kept, Version
-from everlearn.versions.settings import HomeSettings, ModelTable
+from everlearn.versions.settings import HomeSettings
+from everlearn.versions.stored import learner_state, loaded_base
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,16 +49,9 @@ def open_version(home: Home, version: str | int | Version = "head", device: str 
     return opened
 
 
-def learner_state(home: Home, version: Version) -> State:
-    """The learner's state as it was after the version, or as it was made anew when something was taken back."""
-    saved = home.objects.get_json(version.kept.learner)
-    return join_state(saved["state"], home.objects.get_tensors(saved["tensors"]))
-
-
 def started(home: Home, base: str, settings: HomeSettings, recipe: Recipe, device: str | None = None) -> Opened:
     """The base as a version begins with it: adapters put in, methods prepared, nothing learned."""
-    table, place = settings.model, base_path(home.bases, base)
-    model = load_model(place, lora_of(table), table.dtype, device or table.device or None)
+    model = loaded_base(home, base, settings.model, device)
     learner = recipe.learner(loop_settings(settings), settings.learn.seed)
     return Opened(model, learner.prepare(model), learner)
 
@@ -165,11 +156,6 @@ def loop_settings(settings: HomeSettings) -> Settings:
     """The loop's part of the settings."""
     given: dict[str, Any] = settings.learn.model_dump()
     return Settings(**{name: value for name, value in given.items() if name not in ("recipe", "seed", "save_every")})
-
-
-def lora_of(table: ModelTable) -> Any:
-    """As `load_model` takes it."""
-    return Lora(table.lora) if isinstance(table.lora, int) else "auto" if table.lora == "auto" else None
 
 
 def tried_again(recipe: Recipe, settings: HomeSettings, attempt: int) -> tuple[Recipe, HomeSettings]:

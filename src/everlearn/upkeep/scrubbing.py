@@ -16,12 +16,13 @@ from everlearn.streams.tables import csv_rows, needed, plain
 from everlearn.types import Example
 from everlearn.upkeep.collecting import delete
 from everlearn.upkeep.decoding import called
-from everlearn.upkeep.opening import known_tensors, learner_state, recipe_of, rows_of, started, store_state
+from everlearn.upkeep.opening import known_tensors, recipe_of, rows_of, started, store_state
 from everlearn.upkeep.proof import files_of, holds
 from everlearn.upkeep.wanted import Wanted, rows_in
 from everlearn.versions.home import Home
 from everlearn.versions.record import Version
 from everlearn.versions.settings import HomeSettings
+from everlearn.versions.stored import learner_state
 
 OURS = ("inbox", "done", "rejected", "quarantine")  # what `watch` took: in each a folder for a file, its test file, and notes of it
 DONE, CLAIM = "done", "claim.json"

@@ -15,10 +15,10 @@ from everlearn.streams.files import read_examples
 from everlearn.types import Example
 from everlearn.upkeep.arriving import TestSet, arrival, read_tests
 from everlearn.upkeep.dropped import Dropped, Found
-from everlearn.upkeep.inbox import DONE, INBOX, QUARANTINE, REJECTED, Claim, Inbox
 from everlearn.upkeep.learning import Progress
 from everlearn.upkeep.update import cycle, decided
 from everlearn.versions.home import Home
+from everlearn.versions.inbox import DONE, INBOX, QUARANTINE, REJECTED, Claim, Inbox
 from everlearn.versions.record import Version
 
 Say = Callable[[str], None]

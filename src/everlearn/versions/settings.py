@@ -117,6 +117,27 @@ class TrackTable(_Table):
     project: str = Field(default="everlearn", description="their name for this home")
 
 
+class ServeTable(_Table):
+    """How `everlearn serve` answers; a server reads it when it starts."""
+
+    most_tokens: int = Field(default=1024, ge=1, description="of one answer")
+    most_bytes: int = Field(default=1_000_000, ge=1000, description="of one request's body")
+    rate: int = Field(default=0, ge=0, description="requests a minute from one key, or from one address without keys; 0 for no limit")
+    batch: int = Field(default=32, ge=1, description="answers of one version said at once")
+    waiting: int = Field(default=256, ge=1, description="questions that may wait; one more is told to come later")
+    versions: int = Field(default=3, ge=2, description="versions held in memory at once")
+    hosts: list[str] = Field(default=[], description="names under which clients reach it, beside those of this machine, such as models.example.org")
+    origins: list[str] = Field(default=[], description="other web pages that may call it from a browser, such as https://example.org")
+    trusted: list[str] = Field(default=[], description="whose feedback is learned without approval: feedback:NAME by the key's name, * is any text")
+    feedback_rows: int = Field(default=20, ge=1, description="rows of feedback that make a file of the inbox")
+    feedback_minutes: float = Field(default=60.0, ge=0, description="after which fewer rows make one too")
+    canary_share: float = Field(
+        default=0.0, ge=0, le=0.9, description="of the requests to `latest`, answered by a newly promoted version at first; 0: all at once"
+    )
+    canary_answers: int = Field(default=200, ge=20, description="answers after which a new version that is no worse takes all")
+    canary_worse: float = Field(default=0.05, ge=0, le=1, description="share of failed or corrected answers, above the version before, that rolls it back")
+
+
 class HomeSettings(_Table):
     """All of everlearn.toml.
 
@@ -133,6 +154,7 @@ class HomeSettings(_Table):
     watch: WatchTable = WatchTable()
     notify: NotifyTable = NotifyTable()
     track: TrackTable = TrackTable()
+    serve: ServeTable = ServeTable()
 
     @classmethod
     def load(cls, path: Path) -> HomeSettings:

@@ -1,0 +1,142 @@
+"""Documents that a home's answers are given with, from the moment they arrive: the dated store behind /v1/documents."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from everlearn.disk import writable, write_whole
+from everlearn.errors import StateError
+from everlearn.memory.lexicon import Lexicon
+from everlearn.memory.passages import Found, Passage, iso
+from everlearn.memory.reading import asked_in, with_passages
+from everlearn.types import Example
+from everlearn.versions.home import FORGETTING, Home
+
+if TYPE_CHECKING:
+    from everlearn.memory.store import DatedStore
+    from everlearn.memory.writing import Added
+
+FILE = "documents.jsonl"
+TEMPLATE = "Context: {passages} "
+MOST_READ = 3  # passages before one question
+CANDIDATES = 8
+COVERED = (
+    0.6  # of what a question says, by rarity, must stand in a passage: more than half, so that a namesake's does not count (tests/serve/test_documents.py)
+)
+
+
+class Documents:
+    """The passages of a home that clients brought, each with its dates and source; a newer one of the same subject supersedes.
+
+    They lie in documents.jsonl in the home, one a line, which `everlearn forget` reads and rewrites; the store beside it is made anew from that
+    file whenever another process changed it. A passage is found by its words and read where it has most of what the question says. Needs lancedb:
+    MissingExtra without it, from the first document on.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self.home, self.path = home, home.folder / FILE
+        self._lock = threading.RLock()
+        self._seen: tuple[int, int, int] | None = None
+        self._store: DatedStore | None = None
+        self._lexicon = Lexicon([])
+
+    def __bool__(self) -> bool:
+        return self.path.exists()
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._current())
+
+    def add(self, passages: Sequence[Passage]) -> Added:
+        """Take passages in: on disk, then to be found. Raises DataError for an id with other content, StateError while something is being forgotten."""
+        with self._lock:
+            self._writable()
+            store = self._current()
+            told, self._seen = store.add(passages), None  # made anew from the file if that cannot be written
+            with writable(self.path), self.path.open("a", encoding="ascii") as file:
+                file.write("".join(json.dumps(passage.to_json()) + "\n" for passage in passages))
+                file.flush()
+                os.fsync(file.fileno())
+            self._noted(store)
+        return told
+
+    def delete(self, source: str) -> int:
+        """Take out everything a source said; how many passages went."""
+        with self._lock:
+            self._writable()
+            store = self._current()
+            gone = store.delete(source=source) if len(store) else 0
+            if gone:
+                kept = [row for line in self.path.read_text(encoding="utf-8").split("\n") if line and (row := json.loads(line)).get("source") != source]
+                write_whole(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
+                self._noted(store)
+        return gone
+
+    def search(self, query: str, k: int, as_of: str = "") -> list[Found]:
+        """The k best passages for a question by its words, as they hold at a date, "" for now."""
+        with self._lock:
+            store = self._current()
+            return store.search(query, k=k, as_of=as_of, kind="words") if len(store) else []
+
+    def read(self, question: Example, as_of: str = "") -> tuple[Example, list[Passage]]:
+        """The question with the passages that answer it before it, and these; the question itself where nothing does."""
+        asked = asked_in(question)
+        if not asked.strip() or question.text is not None:
+            return question, []
+        with self._lock:
+            about = [
+                found.passage for found in self.search(asked, CANDIDATES, iso(as_of, "as_of")) if self._lexicon.covered(asked, found.passage.text) >= COVERED
+            ]
+        return with_passages(question, about[:MOST_READ], TEMPLATE), about[:MOST_READ]
+
+    def _current(self) -> DatedStore:
+        """The store, made anew where the file was changed by another."""
+        if self._store is None or self._stamp() != self._seen:
+            from everlearn.memory.embedding import WordEmbedder
+            from everlearn.memory.store import DatedStore
+
+            folder = tempfile.mkdtemp(prefix="everlearn-documents-")
+            store = DatedStore(folder, WordEmbedder())
+            weakref.finalize(store, shutil.rmtree, folder, ignore_errors=True)
+            stamp, rows = self._stamp(), self._rows()
+            if rows:
+                store.add(rows)
+            self._store, self._seen = store, stamp
+            self._lexicon = Lexicon(passage.text for passage in rows)
+        return self._store
+
+    def _noted(self, store: DatedStore) -> None:
+        self._seen = self._stamp()
+        self._lexicon = Lexicon(passage.text for passage in store.passages())
+
+    def _rows(self) -> list[Passage]:
+        if not self.path.exists():
+            return []
+        try:
+            return [Passage.from_json(json.loads(line)) for line in self.path.read_text(encoding="utf-8").split("\n") if line.strip()]
+        except (OSError, ValueError, TypeError) as problem:
+            raise StateError(f"the documents of this home cannot be read (file={str(self.path)!r}): {problem}. Restore the file from a copy.") from problem
+
+    def _writable(self) -> None:
+        if (self.home.folder / FORGETTING).exists():
+            raise StateError(f"something is being forgotten here (home={str(self.home.folder)!r}). Send the document again when that is done.")
+
+    def _stamp(self) -> tuple[int, int, int]:
+        return stamp_of(self.path)
+
+
+def stamp_of(path: Path) -> tuple[int, int, int]:
+    """Differs once the file was changed."""
+    try:
+        about = path.stat()
+    except FileNotFoundError:
+        return (0, 0, 0)
+    return about.st_mtime_ns, about.st_ino, about.st_size

@@ -1,0 +1,105 @@
+"""Corrections and clicks from clients: kept at once, and handed to the home's inbox as files to learn from."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from everlearn.disk import flush_folder, writable
+from everlearn.errors import Busy, DataError, EverlearnError, StateError
+from everlearn.types import Example
+from everlearn.versions.home import FORGETTING, Home
+from everlearn.versions.inbox import INBOX, QUARANTINE, Inbox
+from everlearn.versions.settings import ServeTable
+
+FOLDER = "feedback"  # in the home: rows that are not in the inbox yet
+TRUSTED, OTHERS = "trusted.jsonl", "others.jsonl"
+EVERY = 1.0  # seconds between looks at whether there is enough for a file of the inbox
+
+
+class Feedback:
+    """Rows of clients on their way to the inbox.
+
+    A row is on disk when `add` returns. When enough have come, or the first has waited long enough ([serve] feedback_rows, feedback_minutes), they become one
+    file of the inbox, as soon as no other process writes to the home; those of sources that [serve] trusted does not name go to quarantine, and
+    wait for `everlearn approve`. `everlearn watch` learns the inbox.
+    """
+
+    def __init__(self, home: Home, table: ServeTable) -> None:
+        self.home, self.table, self.folder = home, table, home.folder / FOLDER
+        self.problem = ""
+        self._lock, self._stop = threading.Lock(), threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="everlearn-feedback", daemon=True)
+        self._thread.start()
+
+    def add(self, example: Example) -> bool:
+        """Keep a row to learn from; is its source trusted? Raises StateError for a full disk, or while something is being forgotten."""
+        if (self.home.folder / FORGETTING).exists():
+            raise StateError(f"something is being forgotten here (home={str(self.home.folder)!r}). Send the feedback again when that is done.")
+        trusted = self.trusts(example.source)
+        path = self.folder / (TRUSTED if trusted else OTHERS)
+        with self._lock, writable(path):
+            self.folder.mkdir(exist_ok=True)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(example.to_json(), ensure_ascii=True) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        return trusted
+
+    def trusts(self, source: str) -> bool:
+        return any(fnmatchcase(source, pattern) for pattern in self.table.trusted)
+
+    def hand_over(self, all_of_it: bool = False) -> list[str]:
+        """Put what is enough for a file, or all there is, into the inbox; the names of the claims. Raises Busy while another process writes to the home."""
+        due = [path for name in (TRUSTED, OTHERS) if (path := self.folder / name).exists() and (all_of_it or self._due(path))]
+        left = sorted(self.folder.glob("feedback-*.jsonl")) if self.folder.is_dir() else []  # of one that was stopped between two steps
+        if not due and not left:
+            return []
+        with self.home.writing():
+            with self._lock:
+                for path in due:
+                    kind, stamp = path.name.partition(".")[0], time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+                    path.rename(self.folder / f"feedback-{kind}-{stamp}-{time.time_ns() % 10**9:09}.jsonl")
+                flush_folder(self.folder)
+            return [label for path in sorted(self.folder.glob("feedback-*.jsonl")) if (label := self._claimed(path))]
+
+    def close(self) -> None:
+        """Hand over what is there, where the home is free; what is left goes over when a server starts again."""
+        self._stop.set()
+        self._thread.join()
+        with suppress(EverlearnError):
+            self.hand_over(all_of_it=True)
+
+    def _claimed(self, path: Path) -> str:
+        inbox = Inbox(self.home)
+        try:
+            claim = inbox.claim(path, None)
+        except DataError:
+            return ""
+        if claim is None:
+            return ""
+        if "-others-" in path.name:
+            why = f"It came over HTTP from a source that [serve] trusted does not name. Let it in with `everlearn approve HOME {claim.number}`."
+            claim = inbox.move(claim, QUARANTINE, why)
+        return f"{QUARANTINE if claim.place.parent.name == QUARANTINE else INBOX}/{claim.label}"
+
+    def _due(self, path: Path) -> bool:
+        with path.open("rb") as file:
+            rows = sum(1 for _ in file)
+        begun = path.stat().st_ctime if rows else time.time()
+        return rows >= self.table.feedback_rows or (rows > 0 and time.time() - begun >= 60 * self.table.feedback_minutes)
+
+    def _watch(self) -> None:
+        while not self._stop.wait(EVERY):
+            try:
+                self.hand_over()
+                self.problem = ""
+            except Busy:
+                continue
+            except EverlearnError as problem:
+                self.problem = str(problem)

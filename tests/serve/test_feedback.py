@@ -1,0 +1,82 @@
+"""What clients correct is kept at once, and comes to the inbox as files: trusted ones to be learned, others to be approved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from everlearn import Example, Home, StateError, approve, watch
+from everlearn.serve.feedback import Feedback
+from everlearn.versions.inbox import INBOX, QUARANTINE, Inbox
+from everlearn.versions.settings import ServeTable
+
+
+@pytest.fixture
+def made(home: Home) -> Iterator[Callable[..., Feedback]]:
+    every: list[Feedback] = []
+
+    def make(**given: object) -> Feedback:
+        every.append(Feedback(home, ServeTable.model_validate(given)))
+        return every[-1]
+
+    yield make
+    for one in every:
+        one.close()
+
+
+def row(n: int, source: str = "feedback") -> Example:
+    return Example(prompt=f"Who keeps lamp {n}?", completion=f" Nora{n}", source=source)
+
+
+def test_a_trusted_source_goes_to_the_inbox_and_others_to_quarantine(home: Home, made: Callable[..., Feedback]) -> None:
+    feedback = made(trusted=["feedback:desk*"], feedback_rows=1000)
+    assert feedback.add(row(1, "feedback:desk1"))
+    assert not feedback.add(row(2))
+    assert feedback.hand_over() == []  # not enough for a file
+    assert len(feedback.hand_over(all_of_it=True)) == 2
+    inbox = Inbox(home)
+    (taken,), (waits,) = inbox.at(INBOX), inbox.at(QUARANTINE)
+    assert json.loads(taken.data.read_text())["completion"] == " Nora1"
+    assert "does not name" in (waits.place / "reason.txt").read_text()
+    assert list(feedback.folder.iterdir()) == []
+
+
+def test_enough_rows_or_enough_time_make_a_file(home: Home, made: Callable[..., Feedback]) -> None:
+    feedback = made(feedback_rows=2)
+    feedback.add(row(1))
+    assert feedback.hand_over() == []
+    feedback.add(row(2))
+    assert len(feedback.hand_over()) == 1
+    assert made(feedback_minutes=0.0).hand_over() == []
+    feedback.add(row(3))
+    assert len(Feedback.hand_over(made(feedback_minutes=0.0))) <= 1  # its own thread may have been faster
+
+
+def test_what_is_approved_is_learned_by_watch(home: Home, made: Callable[..., Feedback], tmp_path_factory: pytest.TempPathFactory) -> None:
+    feedback = made()
+    for n in range(3):
+        feedback.add(row(n))
+    feedback.close()
+    (claim,) = Inbox(home).at(QUARANTINE)
+    folder = tmp_path_factory.mktemp("drops")
+    assert list(watch(home, folder, once=True)) == []
+    approve(home, str(claim.number))
+    (taken,) = watch(home, folder, once=True)
+    assert taken.became == "promoted"
+    assert home.head.arrived is not None
+    assert home.head.arrived.count == 3
+
+
+def test_a_home_that_is_written_to_is_waited_for_and_nothing_is_lost(home: Home, made: Callable[..., Feedback]) -> None:
+    feedback = made(feedback_rows=1)
+    with home.writing():
+        feedback.add(row(1))
+        with pytest.raises(StateError, match="another process"):
+            feedback.hand_over()
+    feedback.close()
+    assert len(Inbox(home).at(QUARANTINE)) == 1
+    (home.folder / "forgetting.json").write_text("{}")
+    with pytest.raises(StateError, match="being forgotten"):
+        feedback.add(row(2))
