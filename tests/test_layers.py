@@ -35,10 +35,12 @@ MAY = {
     "importing": {"importing", "evaluate", "results"},
     "versions": {"versions", "evaluate", "models", "records"},
     "upkeep": {"upkeep", "versions", "config", "learn", "methods", "evaluate", "models", "streams", "records"},
+    "applications": {"applications", "config", "learn", "evaluate", "memory", "methods", "models", "streams", "results"},
     "checks": {"checks", "learn", "evaluate", "streams", "methods", "models"},
     "data_check": {"data_check", "config", "evaluate", "learn", "models", "streams"},
     "cli": {
         "cli",
+        "applications",
         "upkeep",
         "versions",
         "comparison",

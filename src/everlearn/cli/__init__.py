@@ -7,6 +7,7 @@ import warnings
 
 import typer
 
+from everlearn.cli.app import app as applications
 from everlearn.cli.check import check
 from everlearn.cli.compare import compare
 from everlearn.cli.demo import demo
@@ -31,6 +32,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 for verb in (demo, compare, evaluate, methods, check, report, init, update, history, show, rollback, promote, diff, export, watch, approve, forget, gc, rebase):
     app.command()(verb)
 app.command("import")(import_)
+app.add_typer(applications, name="app")
 
 
 def _version(asked: bool) -> None:
