@@ -30,6 +30,10 @@ class Start:
     base: Sequence[Example] = ()
     device: str | None = None
 
+    def told(self) -> dict[str, object]:
+        """What a record says of it."""
+        return {"rate": self.settings.rate, "passes": self.settings.passes, "batch": self.settings.batch, "seed": self.seed}
+
 
 @dataclass(frozen=True, slots=True)
 class Followed(Generic[T]):

@@ -95,11 +95,8 @@ def with_text(feed: Feed, most_missing: float = 0.0) -> Feed:
             f" share with most_missing={round(len(lacks) / count + 0.005, 2)}."
         )
     kept = tuple(trimmed for one in feed.impressions if (trimmed := _trimmed(one, has)).scored)
-    notes = (
-        (f"{len(lacks):,} of {count:,} candidates have no text and are left out, with them {len(feed.impressions) - len(kept):,} impressions.",)
-        if lacks
-        else ()
-    )
+    gone = len(feed.impressions) - len(kept)
+    notes = (f"{len(lacks):,} of {count:,} candidates have no text and are left out, with them {gone:,} impressions.",) if lacks else ()
     return Feed(feed.name, feed.items, kept, feed.about, feed.verb, (*feed.notes, *notes))
 
 

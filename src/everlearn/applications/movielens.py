@@ -33,10 +33,10 @@ class Rating:
 def read_movielens(folder: str | Path, shown: int = 20, negatives: Negatives = "popular", seed: int = 0, least: int = 3) -> Feed:
     """The feed of a folder with ratings.csv and movies.csv (or .dat): a like is a click among films drawn around it.
 
-    MovieLens has no impressions, so each film liked (4 stars or more) by someone who liked `least` before is shown among `shown` - 1 others that were
-    liked by somebody in an earlier month and not rated by this viewer so far. negatives: "popular" draws them as often as they were liked, so that being popular does
-    not give an answer away; "uniform" draws all alike. Scores among drawn candidates are not those of a full ranking (Krichene and Rendle 2020, "On
-    Sampled Metrics for Item Recommendation"). Raises DataError with file, line and reason for what cannot be read.
+    MovieLens has no impressions, so each film liked (4 stars or more) by someone who liked `least` before is shown among `shown` - 1 others that were liked
+    by somebody in an earlier month and not rated by this viewer so far. negatives: "popular" draws them as often as they were liked, so that being
+    popular does not give an answer away; "uniform" draws all alike. Scores among drawn candidates are not those of a full ranking (Krichene and
+    Rendle 2020, "On Sampled Metrics for Item Recommendation"). Raises DataError with file, line and reason for what cannot be read.
     """
     if shown < 2:
         raise SettingError(f"shown must be at least 2, got {shown!r}. It counts the film that was liked, too.")

@@ -71,13 +71,9 @@ def simulated(name: str, articles: Sequence[tuple[str, Sequence[Item]]], readers
             user = random.choice(list(people))
             shown = _shown(pool, history.get(user, ()), readers, random)
             clicked = tuple(at for at, item in enumerate(shown) if random.random() < (readers.keen if item.category in people[user] else readers.chance))
-            one = Impression(
-                user,
-                f"{day[:10]}T{visit * 1440 // readers.visits // 60:02}:{visit * 1440 // readers.visits % 60:02}:00",
-                tuple(history.get(user, ())),
-                tuple(item.id for item in shown),
-                clicked,
-            )
+            minutes = visit * 1440 // readers.visits
+            time, past = f"{day[:10]}T{minutes // 60:02}:{minutes % 60:02}:00", tuple(history.get(user, ()))
+            one = Impression(user, time, past, tuple(item.id for item in shown), clicked)
             history.setdefault(user, []).extend(one.chosen)
             impressions += [one] if one.scored else []
     items = {item.id: item for _, of in articles for item in of}

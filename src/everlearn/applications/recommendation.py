@@ -18,8 +18,8 @@ from everlearn.applications.record import Cell, Line, Record, hidden, line_of, r
 from everlearn.config import parse_methods
 from everlearn.errors import DataError, SettingError
 from everlearn.evaluate.scores import per_byte
-from everlearn.memory.embedding import ModelEmbedder
 from everlearn.learn.settings import Settings
+from everlearn.memory.embedding import ModelEmbedder
 from everlearn.models.language import LanguageModel
 from everlearn.models.weights import TrainedModel
 from everlearn.types import Example, Experience, Stream
@@ -38,8 +38,8 @@ class Ranking:
     """How items are ranked and learned.
 
     by: "likelihood" of an item's text after the history, per UTF-8 byte, or "embedding": the cosine between its vector and the mean of the history's.
-    period: "day", "week", "month" or "year".   history: items of it in a prompt, the last ones.   asked: at most so many impressions ranked a period, evenly taken, 0 for
-    all; `learned`: so many clicks learned.   last: only the last so many periods, 0 for all.   most_missing: see `with_text`.
+    period: "day", "week", "month" or "year".   history: items of it in a prompt, the last ones.   asked: at most so many impressions ranked a period, evenly
+    taken, 0 for all; `learned`: so many impressions learned.   last: only the last so many periods, 0 for all.   most_missing: see `with_text`.
     """
 
     by: By = "likelihood"
@@ -97,9 +97,7 @@ def scores_of(model: LanguageModel, period: Asked, items: Mapping[str, Item], by
     if by == "likelihood":
         return per_byte(model, [Example(prompt=prompt, completion=shown[0], choices=shown) for prompt, shown in zip(period.prompts, texts, strict=True)])
     if not isinstance(model, TrainedModel):
-        raise SettingError(
-            f"embeddings are the model's own states, and this one is wrapped (by='embedding', model={type(model).__name__!r}). Rank by likelihood."
-        )
+        raise SettingError(f"a wrapped model has no states of its own to embed with (by='embedding', model={type(model).__name__!r}). Rank by likelihood.")
     embedder = ModelEmbedder(model)
     names = list(dict.fromkeys(name for one in period.impressions for name in (*one.history, *one.candidates)))
     vectors = dict(zip(names, embedder.prompts([Example(prompt=_short(items[name].text), completion="") for name in names]), strict=True))
@@ -131,7 +129,13 @@ def recommend(
     experiences = [Experience(p.name, hidden(p.rows)) for p in periods]
     runs = follow(recipes, start, experiences, lambda model, at: scores_of(model, periods[at], items, how.by), progress)
     told: list[dict[str, object]] = [{"name": p.name, "learned": len(p.rows), "asked": len(p.impressions)} for p in periods]
-    settings = {"rate": start.settings.rate, "passes": start.settings.passes, "batch": start.settings.batch, "seed": start.seed, "ranked by": how.by}
+    settings: dict[str, object] = {
+        "rate": start.settings.rate,
+        "passes": start.settings.passes,
+        "batch": start.settings.batch,
+        "seed": start.seed,
+        "ranked by": how.by,
+    }
     meanings = {name: MEASURES[name] for name in ("nDCG@10", "nDCG@5", "MRR", "AUC")}
     if any(map(any, new)):
         meanings |= {f"{name}{NEW}": f"{name} of readers of whom nothing was learned before" for name in FOR_NEW}

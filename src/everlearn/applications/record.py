@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Cell = float | None
+# By measure and period one number an answer, None where it does not count.
+Values = Mapping[str, Sequence[Sequence[Cell]]]
 
 
 @dataclass(slots=True)
@@ -41,8 +43,8 @@ class Line:
 class Record:
     """A whole run of an application.
 
-    periods: each with its name, and how much was learned in it and asked of it.   measures: what each one means, the main one first.   examples: a title, then rows of
-    (head, text).   notes: what a reader must know.
+    periods: each with its name, and how much was learned in it and asked of it.   measures: what each one means, the main one first.   examples: by head
+    what was asked, what was right and what each run made of it.   notes: what a reader must know.
     """
 
     application: str
@@ -85,10 +87,8 @@ def cell(value: Cell, sure: Sequence[float] | None = None) -> str:
     return f"{100 * value:.1f} ({100 * sure[0]:.1f} to {100 * sure[1]:.1f})" if sure else f"{100 * value:.1f}"
 
 
-def line_of(
-    name: str, role: str, values: Mapping[str, Sequence[Sequence[Cell]]], together: Sequence[str], plain: Mapping[str, Sequence[Sequence[Cell]]] | None
-) -> Line:
-    """A line from single values. values: by measure, a list a period of one number an answer, None where it does not count.
+def line_of(name: str, role: str, values: Values, together: Sequence[str], plain: Values | None = None) -> Line:
+    """A line from single values. values: of the run, by measure and period.
 
     together: for each answer, in the same order, whose it is: answers of one reader are right or wrong together, and are drawn together.   plain: the same
     of plain, answer by answer, for paired differences.

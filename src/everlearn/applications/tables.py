@@ -22,8 +22,8 @@ def cells(path: Path, mark: str) -> Iterator[Line]:
     if path.suffix.lower() == ".csv":
         reader = csv.reader((text for _, text in _texts(path)), strict=True)
         try:
-            for place, row in enumerate(reader):
-                if place and row:
+            for at, row in enumerate(reader):
+                if at and row:
                     yield f"{path}:{reader.line_num}", row
         except csv.Error as problem:
             raise DataError(f"{path}:{reader.line_num}: not CSV: {problem}. Put a cell with commas in double quotes.") from problem

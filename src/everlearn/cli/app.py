@@ -58,6 +58,37 @@ def recommendation(
     _told(record, out)
 
 
+@app.command()
+def translation(
+    data: Annotated[
+        Path | None, typer.Argument(help="A stream of translations, or a folder with a .jsonl file of pairs a domain; by default generated.")
+    ] = None,
+    glossary: Annotated[Path | None, typer.Option(help="Terms: .jsonl, .csv or .tsv with source, target, language, since.")] = None,
+    model: Model = "tiny",
+    methods: Methods = "frozen,plain,keep_current",
+    out: Annotated[Path, typer.Option(help="Folder for record.json and report.html.")] = Path("runs/translation"),
+    rate: Rate = 1e-3,
+    passes: Passes = 5,
+    batch: Batch = 16,
+    seed: Seed = 0,
+    device: Device = None,
+) -> None:
+    """A model learns languages and domains one after the other, obeys a glossary at once, and learns its terms later."""
+    from everlearn.applications.following import Start
+    from everlearn.applications.glossary import Glossary, read_glossary
+    from everlearn.applications.pairs import read_translations
+    from everlearn.applications.phrases import phrases
+    from everlearn.applications.translation import translate
+    from everlearn.cli.progress import bar
+    from everlearn.learn.settings import Settings
+
+    stream, terms = (read_translations(data), Glossary(())) if data is not None else phrases(seed)
+    terms = read_glossary(glossary) if glossary is not None else terms
+    with bar() as progress:
+        record = translate(stream, terms, methods, Start(model, Settings(rate, passes, batch), seed, device=device), progress)
+    _told(record, out)
+
+
 def _told(record: Record, out: Path) -> None:
     """Save the record and its page, and print the table."""
     import shlex

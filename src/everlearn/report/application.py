@@ -94,18 +94,23 @@ def _chart(record: Mapping[str, Any], measure: str) -> Chart | None:
     if len(names) < 2 or not values:
         return None
     low, high = _ends(min(values), max(values))
-    across = lambda at: LEFT + 8 + (WIDTH - LEFT - 24) * at / (len(names) - 1)  # noqa: E731
-    up = lambda value: 12 + (HEIGHT - BELOW - 12) * (high - value) / (high - low)  # noqa: E731
+
+    def across(at: int) -> float:
+        return round(LEFT + 8 + (WIDTH - LEFT - 24) * at / (len(names) - 1), 1)
+
+    def up(value: float) -> float:
+        return round(12 + (HEIGHT - BELOW - 12) * (high - value) / (high - low), 1)
+
     looks = _looks(record["lines"])
     curves = []
     for name, of in given.items():
-        places = [None if value is None else (round(across(at), 1), round(up(value), 1)) for at, value in enumerate(of)]
+        places = [None if value is None else (across(at), up(value)) for at, value in enumerate(of)]
         points = tuple((x, y, f"{name}, {names[at]}: {_percent(of[at])}") for at, place in enumerate(places) if place for x, y in [place])
         curves.append(Curve(name, *looks[name], tuple(_parts(places)), points))
     step = (high - low) / 4
-    ticks = tuple((round(up(low + at * step), 1), _percent(low + at * step, 0)) for at in range(5))
+    ticks = tuple((up(low + at * step), _percent(low + at * step, 0)) for at in range(5))
     shown = range(0, len(names), -(-len(names) // NAMED))
-    below = tuple((round(across(at), 1), names[at] if len(names[at]) <= 12 else names[at][:11] + "…") for at in shown)
+    below = tuple((across(at), names[at] if len(names[at]) <= 12 else names[at][:11] + "…") for at in shown)
     rows = tuple((name, *(_percent(value) for value in of)) for name, of in given.items())
     last = "; ".join(f"{row[0]} {row[-1]}" for row in rows)
     return Chart(measure, record["measures"][measure], f"{measure} by period, a line for each run. In the last: {last}.", tuple(curves), ticks, below, rows)
