@@ -30,9 +30,11 @@ class Term:
 class Glossary:
     """Terms that a translation must use; of two for one word the one that holds since later counts.
 
-    >>> terms = Glossary([Term("acute disease", "akute Krankheit", "German"), Term("disease", "Erkrankung", "German"), Term("disease", "Leiden", "German", "2024")])
-    >>> [term.target for term in terms.found_in("A disease, an acute disease.", "German")], [term.target for term in terms.found_in("A disease", "German", "2023")]
-    (['akute Krankheit', 'Leiden'], ['Erkrankung'])
+    >>> ill = [Term("acute disease", "akute Krankheit"), Term("disease", "Erkrankung"), Term("disease", "Leiden", since="2024")]
+    >>> [term.target for term in Glossary(ill).found_in("A disease, an acute disease.", "German")]
+    ['akute Krankheit', 'Leiden']
+    >>> [term.target for term in Glossary(ill).found_in("A disease.", "German", as_of="2023")]
+    ['Erkrankung']
     """
 
     def __init__(self, terms: Iterable[Term]) -> None:
@@ -130,17 +132,8 @@ def _term(parts: Sequence[str]) -> Term:
 
 
 # Codes as their prompts name the languages.
-LANGUAGES = {
-    "de": "German",
-    "fr": "French",
-    "es": "Spanish",
-    "it": "Italian",
-    "zh": "Chinese",
-    "ja": "Japanese",
-    "nl": "Dutch",
-    "pt": "Portuguese",
-    "en": "English",
-}
+NAMES = "German French Spanish Italian Chinese Japanese Dutch Portuguese English"
+LANGUAGES = dict(zip("de fr es it zh ja nl pt en".split(), NAMES.split(), strict=True))
 
 
 def language_of(code: str) -> str:

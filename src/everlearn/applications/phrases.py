@@ -48,11 +48,10 @@ BLANKS = ("{name}", "{file}", "{user}", "{room}", "%s", "%(count)s", "{link}", "
 def phrases(seed: int = 0, rows: int = 80, tests: int = 20) -> tuple[Stream, Glossary]:
     """Three domains of `rows` pairs to learn and `tests` to be asked, half of the market's about the glossary's terms; every run the same."""
     random = Random(f"phrases/{seed}")
-    german, french = (
-        domain(f"market-{code}", _market(random, language, place, rows, tests)) for code, language, place in (("de", "German", 1), ("fr", "French", 2))
-    )
+    languages = (("de", "German", 1), ("fr", "French", 2))
+    german, french = (domain(f"market-{code}", _market(random, language, place, rows, tests)) for code, language, place in languages)
     strings = domain("program-de", _strings(random, rows, tests))
-    terms = [Term(row[0], row[place].split(" ", 1)[1], language) for row in TERMS for language, place in (("German", 1), ("French", 2))]
+    terms = [Term(row[0], row[place].split(" ", 1)[1], language) for row in TERMS for _, language, place in languages]
     return Stream("generated", (german, french, strings), about="a market in German, in French, and a program's strings"), Glossary(terms)
 
 

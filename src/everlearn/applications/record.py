@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from everlearn.evaluate.intervals import DRAWS, drawn_by_fact, interval, means
+from everlearn.evaluate.intervals import DRAWS, Array, Interval, at_ends, drawn_by_fact, interval, means
 from everlearn.evaluate.matrix import mean
 from everlearn.results import write_json
 from everlearn.types import Example
@@ -96,17 +96,26 @@ def line_of(name: str, role: str, values: Values, together: Sequence[str], plain
     curves = {measure: [mean(of) for of in periods] for measure, periods in values.items()}
     flat = {measure: [value for of in periods for value in of] for measure, periods in values.items()}
     line = Line(name, role, curves, {measure: mean(of) for measure, of in flat.items()})
-    numbers = {who: at for at, who in enumerate(dict.fromkeys(together))}
-    drawn = drawn_by_fact({"": len(together)}, {"": [numbers[who] for who in together]}, 0, DRAWS)[""]
     for measure, of in flat.items():
-        mine = np.array([np.nan if value is None else value for value in of], dtype=float)
-        if (sure := interval(means(drawn, mine[None])[:, 0])) is not None:
+        counted = [at for at, value in enumerate(of) if value is not None]
+        if not counted:
+            continue
+        mine, whose = np.array([of[at] for at in counted], dtype=float), [together[at] for at in counted]
+        if (sure := at_ends(_interval(mine, whose), len(set(whose)))) is not None:
             line.intervals[measure] = [*sure]
         if plain is not None:
-            theirs = np.array([np.nan if value is None else value for of in plain[measure] for value in of], dtype=float)
-            if (apart := interval(means(drawn, (mine - theirs)[None])[:, 0])) is not None:
-                line.against[measure] = [float(np.nanmean(mine - theirs)), *apart]
+            theirs = [value for part in plain[measure] for value in part]
+            apart = mine - np.array([theirs[at] for at in counted], dtype=float)
+            if (between := _interval(apart, whose)) is not None:
+                line.against[measure] = [float(apart.mean()), *between]
     return line
+
+
+def _interval(values: Array, together: Sequence[str]) -> Interval | None:
+    """95 % of the bootstrap of a mean, those that belong together drawn together."""
+    numbers = {who: at for at, who in enumerate(dict.fromkeys(together))}
+    drawn = drawn_by_fact({"": len(together)}, {"": [numbers[who] for who in together]}, 0, DRAWS)[""]
+    return interval(means(drawn, values[None])[:, 0])
 
 
 def role_of(label: str) -> str:

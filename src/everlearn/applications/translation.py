@@ -159,10 +159,10 @@ def _examples(runs: Sequence[Followed[Said]], tests: Sequence[_Test], obeying: s
 
 
 def _notes(glossary: Glossary, tests: Sequence[_Test], obeying: str) -> list[str]:
-    terms = sum(len(test.terms) for test in tests)
+    terms = len({term for test in tests for term in test.terms})
     marked = sum(bool(placeholders(test.source)) for test in tests)
     return [
-        f"The numbers in the table are those at the end. {len(glossary)} terms; {terms} of them stand in the {len(tests)} sentences asked, {marked} of which have placeholders.",
+        f"The table's numbers are those at the end. {terms} of {len(glossary)} terms stand in the {len(tests)} sentences; {marked} have placeholders.",
         f"{obeying + WITH} is the same model as {obeying}; what it left out was put where it finds it likeliest.",
     ]
 

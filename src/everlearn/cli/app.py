@@ -60,9 +60,7 @@ def recommendation(
 
 @app.command()
 def translation(
-    data: Annotated[
-        Path | None, typer.Argument(help="A stream of translations, or a folder with a .jsonl file of pairs a domain; by default generated.")
-    ] = None,
+    data: Annotated[Path | None, typer.Argument(help="A stream of translations, or a folder with a file of pairs a domain; by default generated.")] = None,
     glossary: Annotated[Path | None, typer.Option(help="Terms: .jsonl, .csv or .tsv with source, target, language, since.")] = None,
     model: Model = "tiny",
     methods: Methods = "frozen,plain,keep_current",
