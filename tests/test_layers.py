@@ -38,6 +38,7 @@ MAY = {
     "versions": {"versions", "evaluate", "models", "records"},
     "serve": {"serve", "versions", "memory", "models"},
     "upkeep": {"upkeep", "versions", "config", "learn", "methods", "evaluate", "models", "streams", "records"},
+    "applications": {"applications", "config", "learn", "evaluate", "memory", "methods", "models", "streams", "results"},
     "checks": {"checks", "learn", "evaluate", "streams", "methods", "models"},
     "data_check": {"data_check", "config", "evaluate", "learn", "models", "streams"},
     "probing": {"config", "evaluate", "learn", "methods", "models"},
@@ -45,6 +46,7 @@ MAY = {
     "cli": {
         "cli",
         "plan",
+        "applications",
         "upkeep",
         "versions",
         "comparison",

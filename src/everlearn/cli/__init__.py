@@ -7,6 +7,7 @@ import warnings
 
 import typer
 
+from everlearn.cli.app import app as applications
 from everlearn.cli.check import check
 from everlearn.cli.compare import compare
 from everlearn.cli.demo import demo
@@ -55,6 +56,7 @@ for verb in (
 ):
     app.command()(verb)
 app.command("import")(import_)
+app.add_typer(applications, name="app")
 
 
 def _version(asked: bool) -> None:
