@@ -75,7 +75,7 @@ def test_by_id_too_and_what_is_replaced(filled: DatedStore) -> None:
     is_clean(filled)
 
 
-@pytest.mark.parametrize("at", ["erased", "indexed", "cleaned", "index_places"])
+@pytest.mark.parametrize("at", ["erased", "cleaned", "index_places"])
 def test_a_delete_that_was_killed_says_so_and_the_next_write_ends_it(filled: DatedStore, at: str) -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT, filled.uri, at], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
