@@ -1,6 +1,7 @@
 """Are the facts that will change kept out of the weights, and do the weights alone know those that stay?
 
     python benchmarks/consolidate.py --choose                     what is taken at other settings, on future 1; nothing learns
+    python benchmarks/consolidate.py --weights --future 1 --only ...   what the weights alone then know, by other ways of learning
     python benchmarks/consolidate.py [--future 0] [--only ...] [--write benchmarks/results/consolidate.json]
 
 The tiny model, six periods of the almanac with 40 changed and 80 new facts each (720 rows). A row is decided on when it has held for `after` periods; the
@@ -29,8 +30,7 @@ from everlearn.streams.almanac import Fact, asked
 from everlearn.streams.words import BY_NAME
 
 PERIODS, AHEAD = 6, 6
-STORED = "consolidate+replay(share=1)"
-RUNS = ("retrieval", "replay(share=1)", "retrieval+replay(share=1)", STORED)
+RUNS = ("retrieval", "replay(share=1)", "retrieval+replay(share=1)", "consolidate+replay(share=1)", "consolidate+replay(share=5)")
 SETTINGS = Settings(rate=3e-4, passes=5, batch=32)
 Numbers = dict[str, float]
 
@@ -160,10 +160,23 @@ def run(world: World, recipe: str, taught: set[str]) -> dict[str, object]:
     return {**result, "asked": {name: len(rows) for name, rows in asking.items()}, "cpu_seconds": process_time() - began}
 
 
+def weights_alone(world: World, recipe: str, taught: set[str]) -> None:
+    """Learn the stream and ask the weights alone, of what was kept and taught: to choose how they learn."""
+    model = load_model("tiny")
+    learner = parse_methods(recipe)[0].learner(SETTINGS, 0)
+    learner.prepare(model)
+    learner.remember(model, world.stream.base)
+    steps = sum(learner.learn(model, experience).steps for experience in world.stream)
+    asking = groups(world, taught)
+    told = {name: right(model, asking[name]) for name in ("kept", "skills", "taught", "taught, other words")}
+    print(recipe, f"steps={steps}", " ".join(f"{name}: {100 * value:.1f}" for name, value in told.items()), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--future", type=int, default=0)
     parser.add_argument("--choose", action="store_true")
+    parser.add_argument("--weights", action="store_true", help="ask only the weights, of what was kept and taught")
     parser.add_argument("--only", nargs="*", default=RUNS)
     parser.add_argument("--write", type=Path)
     given = parser.parse_args()
@@ -172,6 +185,12 @@ def main() -> None:
             for change in (0.005, 0.01, 0.015, 0.02, 0.03, 1.0):
                 found = judged(World.of(1), after, change)
                 print(f"after={after} change={change:<6}" + " ".join(f"{name}={value:.3g}" for name, value in found.items()), flush=True)
+        return
+    if given.weights:
+        world = World.of(given.future)
+        taught = {row.source for row, _ in taken(world, Consolidate())}
+        for recipe in given.only:
+            weights_alone(world, recipe, taught)
         return
     plain = Consolidate()
     selection = {str(future): judged(World.of(future), plain.after, plain.change) for future in (given.future, given.future + 2, given.future + 3)}
