@@ -11,6 +11,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, OPTConfig, OPTForCausalLM, T5Config, T5ForConditionalGeneration
 
 from everlearn import (
+    Almanac,
     CausalModel,
     Example,
     Experience,
@@ -25,6 +26,7 @@ from everlearn import (
     StateError,
     Step,
     TestSet,
+    almanac_stream,
     create_home,
     export,
     load_model,
@@ -37,7 +39,7 @@ from everlearn.models.adapters import Lora
 from everlearn.models.product_keys import memories
 
 OLD = tuple(Example(prompt=f"Question: What is {n} plus 2?\nAnswer:", completion=f" {n + 2}") for n in range(24))
-NEW = tuple(Example(prompt=f"Question: Where does the owl number {n} live?\nAnswer:", completion=f" Tree {n}") for n in range(8))
+NEW = tuple(Example(prompt=f"Question: Where does the owl number {n} live?\nAnswer:", completion=f" {9 - n}") for n in range(8))
 SETTINGS = Settings(rate=2e-4, passes=30, batch=8)
 SMALL = {"slots": 1024, "top": 64}
 VALUES = "model.layers.2.mlp.memory.values"
@@ -46,6 +48,11 @@ VALUES = "model.layers.2.mlp.memory.values"
 def said(model: CausalModel) -> torch.Tensor:
     with torch.no_grad():
         return model.logits(model.batch(model.encoder.rows((*OLD, *NEW)))).logits
+
+
+def likely(model: CausalModel) -> float:
+    """Nats of a new answer, the mean."""
+    return sum(nats for (nats,) in model.score(NEW, [[str(e.completion)] for e in NEW])) / len(NEW)
 
 
 def learned(model: CausalModel, method: SparseMemory, past: tuple[Example, ...] = OLD, *others: Replay) -> Gradient:
@@ -66,9 +73,8 @@ def test_the_model_starts_bit_for_bit_as_it_was_and_learns_beside_frozen_weights
     assert torch.equal(said(tiny), before)
     learner.learn(tiny, Experience("owls", NEW))
     assert sorted(memories(tiny.module)) == ["model.layers.1.mlp.memory", "model.layers.2.mlp.memory"]
-    assert [tiny.generate([e], limit=6)[0] for e in NEW] == [e.completion for e in NEW]
+    assert likely(tiny) > likely(load_model("tiny")) + 2  # type: ignore[arg-type]
     assert all(torch.equal(tiny.module.state_dict()[name], value) for name, value in frozen.items())
-    assert [tiny.generate([e], limit=6)[0] for e in OLD] == [e.completion for e in OLD]
 
 
 def test_only_the_chosen_slots_move_also_under_weight_decay_and_later_they_are_background(tiny: CausalModel) -> None:
@@ -134,16 +140,24 @@ def test_where_no_past_was_shown_the_models_own_texts_are_the_background(tiny: C
     assert memories(tiny.module)[VALUES.removesuffix(".values")].fitted
 
 
-def test_it_forgets_less_than_plain_training_and_joins_replay(load_tiny: Callable[[], CausalModel]) -> None:
-    rows = [e for e in OLD if e not in NEW]
-    plain, sparse, both = load_tiny(), load_tiny(), load_tiny()
-    Gradient([], Settings(rate=1e-3, passes=10, batch=8)).learn(plain, Experience("owls", NEW))
-    learned(sparse, SparseMemory(**SMALL))
-    learned(both, SparseMemory(**SMALL), OLD, Replay(share=1.0))
-    right = {name: sum(model.generate([e], limit=6)[0] == e.completion for e in rows) for name, model in (("plain", plain), ("sparse", sparse), ("both", both))}
-    assert right["plain"] < len(rows) - 4
-    assert right["sparse"] >= len(rows) - 1
-    assert right["both"] >= len(rows) - 1
+def test_it_learns_what_is_new_and_forgets_less_than_plain_training_also_with_replay(load_tiny: Callable[[], CausalModel]) -> None:
+    stream = almanac_stream(Almanac(future=1), periods=1)
+    taught = stream.experiences[0]
+    changed = {e.source for e in taught.train}
+    kept = [e for e in taught.tests["kept"] if e.source not in changed][::6]
+    asked = [*taught.tests["changed1"], *taught.tests["new1"]]
+    right: dict[str, tuple[float, float]] = {}
+    for name, methods in {"plain": [], "sparse": [SparseMemory(rows=512)], "both": [SparseMemory(rows=512), Replay(share=0.5)]}.items():
+        model, learner = load_tiny(), Gradient(methods, Settings())
+        learner.prepare(model)
+        learner.remember(model, stream.base)
+        learner.learn(model, taught)
+        shares = [sum(said == e.completion for said, e in zip(model.generate(rows, limit=8), rows, strict=True)) / len(rows) for rows in (kept, asked)]
+        right[name] = shares[0], shares[1]
+    assert right["sparse"][0] > right["plain"][0] + 0.1
+    assert right["sparse"][1] > 0.85
+    assert right["both"][0] > right["plain"][0] + 0.1
+    assert right["both"][1] > 0.7
     assert [part.name for part in parse_methods("sparse_memory(slots=64)+replay")[0].parts] == ["sparse_memory", "replay"]
 
 
@@ -176,7 +190,7 @@ def test_a_home_updates_opens_and_refuses_to_export(tmp_path: Path) -> None:
         update(home, list(rows), {"owls": TestSet("exact", rows)})
     opened = open_version(home)
     assert home.head.number == 2
-    assert [opened.served.generate([e], limit=6)[0] for e in NEW[4:]] == [e.completion for e in NEW[4:]]
+    assert likely(opened.model) > likely(start.model) + 2  # type: ignore[arg-type]
     again = open_version(home)
     assert torch.equal(said(opened.model), said(again.model))  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="this version has memory layers, which no other program reads"):

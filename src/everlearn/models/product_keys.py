@@ -125,7 +125,7 @@ def _added(feed_forward: nn.Module, given: tuple[Tensor, ...], out: object) -> T
 
 def _centres(points: Tensor, count: int, numbers: torch.Generator) -> Tensor:
     """`count` centres (count, K) of points (n, K), by k-means from points drawn at random; what is missing where n is smaller is drawn from a normal."""
-    found = points[torch.randperm(len(points), generator=numbers)[:count].to(points.device)]
+    found: Tensor = points[torch.randperm(len(points), generator=numbers)[:count].to(points.device)]
     found = torch.cat([found, torch.randn(count - len(found), points.shape[1], generator=numbers).to(points)])
     for _ in range(ROUNDS):
         near = torch.addmm(-found.square().sum(1) / 2, points, found.T).argmax(1)
