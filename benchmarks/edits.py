@@ -28,7 +28,7 @@ from everlearn.models.weights import TrainedModel
 from everlearn.results import write_json
 
 BATCH, LIMIT = 10, 16
-RECIPES = ("plain", "replay(share=1)", "codebook", "retrieval", "knn_lm")
+RECIPES = ("plain", "replay(share=1)", "codebook", "retrieval", "knn_lm", "sparse_memory")
 SETTINGS = Settings(rate=3e-4, passes=10, batch=10)
 
 

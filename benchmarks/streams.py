@@ -27,7 +27,7 @@ LONG = ("recommendation", "news", "translation")
 SETTINGS = Settings(rate=5e-4, passes=5, batch=16)
 SEVERAL = ("plain", "replay(share=1)", "keep_current", "joint")
 ONCE = ("frozen", "l2(strength=0.0001)", "l2_sp(strength=0.01)", "ewc(strength=0.1)", "distill(strength=0.1)")
-MEMORY, WITH_MEMORY = ("retrieval", "codebook", "knn_lm"), ("facts", "translation")
+MEMORY, WITH_MEMORY = ("retrieval", "codebook", "knn_lm", "sparse_memory"), ("facts", "translation")
 SEEDS = 3
 
 

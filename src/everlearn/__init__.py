@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from everlearn.methods.schedules import RSqrt as RSqrt
     from everlearn.methods.si import SI as SI
     from everlearn.methods.slao import SLAO as SLAO
+    from everlearn.methods.sparse_memory import SparseMemory as SparseMemory
     from everlearn.methods.subspace import Subspace as Subspace
     from everlearn.models.adapters import Lora as Lora
     from everlearn.models.language import CausalModel as CausalModel
@@ -239,6 +240,7 @@ _HOMES = {
     "Seq2SeqModel": "models.seq2seq",
     "SettingError": "errors",
     "Settings": "learn.settings",
+    "SparseMemory": "methods.sparse_memory",
     "StateError": "errors",
     "Step": "methods.base",
     "Stream": "types",

@@ -33,6 +33,7 @@ from everlearn.methods.reptile import Reptile
 from everlearn.methods.schedules import WSD, Autoregressive, Rewarm, RSqrt
 from everlearn.methods.si import SI
 from everlearn.methods.slao import SLAO
+from everlearn.methods.sparse_memory import SparseMemory
 from everlearn.methods.subspace import Subspace
 
 BY_NAME: dict[str, type[Method]] = {
@@ -67,6 +68,7 @@ BY_NAME: dict[str, type[Method]] = {
     "rsqrt": RSqrt,
     "si": SI,
     "slao": SLAO,
+    "sparse_memory": SparseMemory,
     "subspace": Subspace,
     "wsd": WSD,
 }

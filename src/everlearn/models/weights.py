@@ -85,6 +85,8 @@ class TrainedModel(ABC):
         trained = self.trained()
         if trained.keys() != state.keys():
             raise ModelError(f"saved weights do not fit (differing names: {sorted(trained.keys() ^ state.keys())[:3]}). Load the model they were saved from.")
+        if other := [name for name, value in state.items() if trained[name].shape != value.shape]:
+            raise ModelError(f"saved weights do not fit (differing sizes: {other[:3]}). Load the model they were saved from, with the same methods.")
         with torch.no_grad():
             for name, value in state.items():
                 trained[name].copy_(value)

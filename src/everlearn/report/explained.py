@@ -58,6 +58,7 @@ METHODS = {
     "settings": "the learning settings are its own",
     "si": "weights that lowered the loss most on their way are pulled back to where they were",
     "slao": "one small adapter is kept, into which each experience's is merged",
+    "sparse_memory": "a memory beside the layers learns, and of it only the places that the new rows read more than the old; no other weight moves",
     "subspace": "the weights change only outside the directions that carry most of what they do",
     "wsd": "the learning rate warms up, stays, and cools down at the end of each experience",
 }

@@ -16,6 +16,7 @@ from everlearn.methods.inf_lora import InfLoRA
 from everlearn.methods.o_lora import OLoRA
 from everlearn.models.adapters import write_adapter
 from everlearn.models.load import quiet_bars
+from everlearn.models.product_keys import memories
 from everlearn.models.routed import RoutedModel
 from everlearn.upkeep.opening import Opened, open_version
 from everlearn.versions.home import Home
@@ -25,7 +26,8 @@ def export(home: Home | str | Path, out: str | Path, version: str | int = "head"
     """Write a version to a new folder, which `AutoModel...from_pretrained` opens, or `PeftModel.from_pretrained` on the starting model.
 
     form: "merged" for one whole model (adapters added into its weights), "adapter" for the adapters alone, each domain's in a folder of its own; by
-    default merged. The folder appears whole or not at all. Raises ModelError for a version that has no such form, StateError where the folder exists.
+    default merged. The folder appears whole or not at all. Raises ModelError for a version that has no such form (with memory layers none), StateError where
+    the folder exists.
     """
     place, target = home if isinstance(home, Home) else Home(home), Path(out)
     if target.exists():
@@ -34,6 +36,8 @@ def export(home: Home | str | Path, out: str | Path, version: str | int = "head"
     aside = target.absolute().parent / f".{target.absolute().name}.writing"
     shutil.rmtree(aside, ignore_errors=True)
     module = opened.model.module
+    if memories(module):
+        raise ModelError(f"this version has memory layers, which no other program reads (version={opened.model.name!r}). Serve it from the home.")
     try:
         if form == "adapter":
             if not isinstance(module, PeftModel):
