@@ -36,6 +36,8 @@ def compare(
     ] = "auto",
     probes: Annotated[bool, typer.Option("--probes/--no-probes", help="Ask the skill and safety probes before and after.")] = True,
     save_every: Annotated[float, typer.Option(help="Seconds between savings from which a stopped run goes on.")] = 60.0,
+    engine: Annotated[str, typer.Option(help="'local', or 'ray': each run a task on a Ray cluster.")] = "local",
+    address: Annotated[str | None, typer.Option(help="The Ray cluster's address, 'auto' for this machine's; by default one is started here.")] = None,
 ) -> None:
     """Compare methods on a stream: what each learns, what it forgets, what it costs."""
     from everlearn.cli.console import console
@@ -50,7 +52,8 @@ def compare(
     with bar() if processes().first else nullcontext() as progress:
         how = (settings, parse_lora(lora), valid, parse_dtype(dtype), device, progress)
         off = None if anchor == "off" else anchor
-        results = run(stream, model, methods, seeds, out, *how, orders=orders, anchor=off, probes=probes, save_every=save_every)
+        on = {"engine": engine, "address": address}
+        results = run(stream, model, methods, seeds, out, *how, orders=orders, anchor=off, probes=probes, save_every=save_every, **on)  # type: ignore[arg-type]
     if not processes().first:
         return
     shown = console()
