@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from everlearn import CausalModel, Example, Experience, Gradient, Method, Settings, load_model
+from everlearn import CausalModel, Example, Experience, Gradient, Method, Settings, compare, load_model
 from everlearn.errors import SettingError, StateError
 from everlearn.methods import BY_NAME
 from everlearn.models import processes as several
@@ -59,7 +59,7 @@ def test_two_processes_give_the_weights_of_one_for_every_method(tmp_path: Path) 
     port, outs = free_port(), [tmp_path / f"{place}.pt" for place in (0, 1)]
     started = [subprocess.Popen([sys.executable, __file__, str(outs[place])], env=environment(place, port)) for place in (0, 1)]
     alone = {name: learned(name) for name in BY_NAME}
-    assert [one.wait(timeout=300) for one in started] == [0, 0]
+    assert [one.wait(timeout=1200) for one in started] == [0, 0]
     first, second = (torch.load(path, weights_only=True) for path in outs)
     assert len(alone) == len(BY_NAME) >= 30
     for name, weights in alone.items():
@@ -84,8 +84,9 @@ def test_accelerate_launches_a_comparison_with_the_numbers_of_one_process(tmp_pa
     alone = {key: value for key, value in environment(0, 0).items() if key not in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")}
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
     launch += ["--dynamo_backend", "no", "--main_process_port", str(free_port())]
-    subprocess.run([*launch, *asked, "--out", str(tmp_path / "two")], env=alone, check=True, timeout=300)
-    subprocess.run([sys.executable, *asked, "--out", str(tmp_path / "one")], env=alone, check=True, timeout=300, stdout=subprocess.DEVNULL)
+    started = subprocess.Popen([*launch, *asked, "--out", str(tmp_path / "two")], env=alone)
+    compare(tmp_path / "stream", "tiny", "plain,replay", 1, tmp_path / "one", Settings(passes=2), probes=False, anchor=None)
+    assert started.wait(timeout=1200) == 0
     one, two = (sorted((tmp_path / name / "runs").glob("*.json")) for name in ("one", "two"))
     assert [path.name for path in one] == [path.name for path in two]
     for here, there in zip(one, two, strict=True):
