@@ -107,7 +107,7 @@ def _run_all(
         if isinstance(ended, EverlearnError):
             raise ended
         done[number] = ended
-        if len(done) >= len(ready):
+        if done.keys() >= set(ready):
             _put(results, [done[place] for place in sorted(done)], whole, folder)
     if broken and not done:
         raise broken[0]
