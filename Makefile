@@ -1,8 +1,9 @@
 # Everything from nothing: each target makes the environment it needs, at pinned versions.
 PYTHON ?= python3
 BIN := .venv/bin
+DATA ?= streams
 
-.PHONY: demo test test-long lint bench results tiny clean
+.PHONY: demo test test-long lint bench bench-peers results tiny clean
 
 demo: .venv/core
 	$(BIN)/everlearn demo
@@ -20,11 +21,25 @@ lint: .venv/test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/core
-	$(BIN)/python benchmarks/step_overhead.py
+# Speed; DATA holds the streams (instructions is needed). About 25 minutes on two idle cores.
+bench: .venv/test
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore benchmarks/plain_speed.py $(DATA)/instructions
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore benchmarks/method_cost.py
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore benchmarks/growth.py
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore benchmarks/plan.py $(DATA)/instructions
+
+# Beside Avalanche, in an environment of its own: it pins torchvision, of which there is no CPU build for this torch.
+bench-peers: .venv-peers/made
+	OMP_NUM_THREADS=1 PYTHONPATH=src .venv-peers/bin/python -W ignore benchmarks/peers.py
+
+.venv-peers/made: requirements/torch.txt requirements/core.txt requirements/peers.txt
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/torch.txt
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/core.txt
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/peers.txt
+	touch $@
 
 # DATA holds the nine streams, MODEL is the model to teach; what does not fit MINUTES is left to the next run of the same command.
-DATA ?= streams
 MODEL ?= models/news2016
 MINUTES ?= 60
 results: .venv/core
@@ -46,4 +61,4 @@ tiny: .venv/core
 	touch $@
 
 clean:
-	rm -rf .venv runs build dist
+	rm -rf .venv .venv-peers runs build dist

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from everlearn.cluster import on_ray
 from everlearn.conditions import Setup, fingerprint, identity, reordered
 from everlearn.config import Recipe, parse_methods
 from everlearn.course import Course, Progress, Watch
-from everlearn.disk import one_writer
-from everlearn.errors import DataError, Diverged, ModelError, SettingError
+from everlearn.disk import launched, one_writer
+from everlearn.errors import DataError, Diverged, EverlearnError, ModelError, SettingError
 from everlearn.evaluate.scores import right
 from everlearn.evaluate.tasks import Task, same_facts, tasks_of
 from everlearn.evaluate.texts import anchor_texts
@@ -59,6 +60,8 @@ def compare(
     order: str = "sequential",
     boundaries: str = TOLD,
     prequential: Kind | None = None,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
 ) -> Results:
     """Every method with every seed over the same stream from the same start; what `out` already holds is not run again.
 
@@ -69,6 +72,7 @@ def compare(
     anchor: text on which the distance from the starting model is measured: a file, "everlearn" for our passages, or "auto" for what the stream's
     base holds and no experience answers differently (evenly taken, of a large one 200 to 399 rows; ours, where there is no base); None for no such measure.
     probes: also ask the skill and safety probes, before and after.   save_every: seconds between savings inside an experience.
+    engine: "ray" makes each run a task of Ray's, on the cluster at `address` or on one started here; `out` must be on a file system that all machines see.
     Processes that a launcher started together learn each run as one, to its numbers; the first writes.
     order: of the rows, such as "blurred(overlap=0.5)".   boundaries: "told", or where rows are cut instead: a detector such as "embedding",
     "every(tokens=4000)", or both joined by "+".   prequential: test new rows before they are learned, by "exact" or "loss"; None for no such test.
@@ -78,6 +82,12 @@ def compare(
     recipes, only = parse_methods(methods), "valid" if valid else "tests"
     if seeds < 1:
         raise SettingError(f"seeds must be at least 1, got {seeds!r}. It is the number of runs of each method.")
+    if engine not in ("local", "ray"):
+        raise SettingError(f"engine must be 'local' or 'ray', got {engine!r}.")
+    if engine == "ray" and (watch is not None or launched() > 1):
+        raise SettingError("engine='ray' runs elsewhere: it takes no watch, and no launcher. Leave them out, or set engine='local'.")
+    if address is not None and engine == "local":
+        raise SettingError(f"address is a Ray cluster's, got {address!r} with engine='local'. Set engine='ray', or leave it out.")
     if not save_every >= 0:
         raise SettingError(f"save_every must be at least 0, got {save_every!r}. It is the seconds between savings; 0 saves after every step.")
     given = _stream(stream)
@@ -91,7 +101,7 @@ def compare(
     folder = None if out is None else _folder(out, stream)
     wanted = [_Wanted(setup, recipe, seed) for setup in reordered(whole, orders, only, given, flow) for seed in range(seeds) for recipe in recipes]
     with one_writer(folder if processes().first else None):
-        return _run_all(whole, wanted, folder, progress, watch, save_every)
+        return _run_all(whole, wanted, folder, _on_ray(wanted, folder, progress, save_every, address) if engine == "ray" else None, progress, watch, save_every)
 
 
 def _flow(order: str, boundaries: str, orders: int, model: Callable[[], TrainedModel]) -> Callable[[Stream], Stream]:
@@ -103,22 +113,61 @@ def _flow(order: str, boundaries: str, orders: int, model: Callable[[], TrainedM
     return lambda stream: flowing_of(stream, how, cut, model, label)
 
 
-def _run_all(whole: Setup, wanted: Sequence[_Wanted], folder: Path | None, progress: Progress | None, watch: Watch | None, save_every: float) -> Results:
+Ended = Iterator[tuple[int, "tuple[Run, Draws] | EverlearnError"]]
+
+
+def _run_all(
+    whole: Setup, wanted: Sequence[_Wanted], folder: Path | None, elsewhere: Ended | None, progress: Progress | None, watch: Watch | None, save_every: float
+) -> Results:
     """Every wanted run; one whose model breaks is told of in a warning and left out, unless none is left."""
     results, done, broken = _described(whole, wanted, folder), dict[int, tuple[Run, Draws]](), list[ModelError]()
-    ready = [] if folder is None else [number for number, one in enumerate(wanted) if one.path(folder).exists()]
-    for number in [*ready, *(number for number in range(len(wanted)) if number not in ready)]:  # so that no table on disk ever loses what is done
-        try:
-            done[number] = _finished(wanted[number], _within(progress, len(done), len(wanted)), watch, folder, save_every)
-        except Diverged as problem:
-            broken.append(problem)
-            warnings.warn(f"{wanted[number].recipe.label} with seed {wanted[number].seed} has no result: {problem}", stacklevel=3)
+    ready = _ready(wanted, folder)
+    for number, ended in elsewhere or _here(wanted, folder, progress, watch, save_every):
+        if isinstance(ended, Diverged):
+            broken.append(ended)
+            warnings.warn(f"{wanted[number].recipe.label} with seed {wanted[number].seed} has no result: {ended}", stacklevel=3)
             continue
-        if len(done) >= len(ready):
+        if isinstance(ended, EverlearnError):
+            raise ended
+        done[number] = ended
+        if done.keys() >= set(ready):
             _put(results, [done[place] for place in sorted(done)], whole, folder)
     if broken and not done:
         raise broken[0]
     return results
+
+
+def _ready(wanted: Sequence[_Wanted], folder: Path | None) -> list[int]:
+    """The places of runs that are on disk."""
+    return [] if folder is None else [number for number, one in enumerate(wanted) if one.path(folder).exists()]
+
+
+def _here(wanted: Sequence[_Wanted], folder: Path | None, progress: Progress | None, watch: Watch | None, save_every: float) -> Ended:
+    """One run after the other; those on disk first, so that no table on disk ever loses what is done."""
+    ready, done = _ready(wanted, folder), 0
+    for number in [*ready, *(number for number in range(len(wanted)) if number not in ready)]:
+        try:
+            yield number, _finished(wanted[number], _within(progress, done, len(wanted)), watch, folder, save_every)
+            done += 1
+        except Diverged as problem:
+            yield number, problem
+
+
+def _on_ray(wanted: Sequence[_Wanted], folder: Path | None, progress: Progress | None, save_every: float, address: str | None) -> Ended:
+    """All runs at once, as many as the cluster has room for."""
+    place = None if folder is None else folder.absolute()
+    ready = _ready(wanted, folder)
+    order = [*ready, *(number for number in range(len(wanted)) if number not in ready)]
+    jobs = [(wanted[number], place, save_every) for number in order]
+    for done, (at, ended) in enumerate(on_ray(jobs, _elsewhere, address), 1):
+        _within(progress, done, len(wanted))(wanted[order[at]].recipe.label, 0.0)
+        yield order[at], ended
+
+
+def _elsewhere(job: tuple[_Wanted, Path | None, float]) -> tuple[Run, Draws]:
+    """A run in a worker."""
+    wanted, folder, save_every = job
+    return _finished(wanted, _within(None, 0, 1), None, folder, save_every)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import psutil
 import torch
 
 from everlearn.config import Recipe, parse_methods
-from everlearn.data_check.cost import Load, asked, rows_of, step_memory, test_seconds
+from everlearn.data_check.cost import Load, asked, asking_seconds, rows_of, step_memory
 from everlearn.data_check.gather import Gathered, gather
 from everlearn.errors import DataError, SettingError
 from everlearn.learn.bounds import union
@@ -90,7 +90,7 @@ def plan_runs(
     def load() -> TrainedModel:
         return load_model(model, lora, dtype, device)
 
-    free, asking = _free(load()), test_seconds(load(), gathered)
+    free, asking = _free(load()), asking_seconds(load(), gathered)
     planned = tuple(_planned(gathered, recipe, load, wanted, probe, asking, resident) for recipe in recipes)
     chosen, why = recommended(planned, free, minutes)
     basis = (

@@ -43,6 +43,8 @@ def compare(
         str, typer.Option(help="'told', or where rows are cut: a detector (embedding, adwin, page_hinkley, kswin), every(tokens=4000), or both with +.")
     ] = "told",
     prequential: Annotated[str | None, typer.Option(help="Test new rows before they are learned, by exact or loss.")] = None,
+    engine: Annotated[str, typer.Option(help="'local', or 'ray': each run a task on a Ray cluster.")] = "local",
+    address: Annotated[str | None, typer.Option(help="The Ray cluster's address, 'auto' for this machine's; by default one is started here.")] = None,
 ) -> None:
     """Compare methods on a stream: what each learns, what it forgets, what it costs."""
     from everlearn.cli.console import console
@@ -57,7 +59,7 @@ def compare(
     with bar() if processes().first else nullcontext() as progress:
         how = (settings, parse_lora(lora), valid, parse_dtype(dtype), device, progress)
         off = None if anchor == "off" else anchor
-        shape = {"order": order, "boundaries": boundaries, "prequential": prequential}
+        shape = {"order": order, "boundaries": boundaries, "prequential": prequential, "engine": engine, "address": address}
         results = run(stream, model, methods, seeds, out, *how, orders=orders, anchor=off, probes=probes, save_every=save_every, **shape)  # type: ignore[arg-type]
     if not processes().first:
         return

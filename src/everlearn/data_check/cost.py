@@ -69,7 +69,7 @@ def estimate(gathered: Gathered, tokens: Sequence[Tokens], load: Load, recipes: 
     learned = [part for part in gathered.parts if part.role == "train"]
     examples = [example for part in learned for example in part.reading.examples]
     model = load()
-    memory, per_row = step_memory(model, examples, settings), test_seconds(model, gathered)
+    memory, per_row = step_memory(model, examples, settings), asking_seconds(model, gathered)
     costs = tuple(_method_cost(gathered, recipe, load, examples, settings, steps, per_row) for recipe in recipes)
     basis = (
         f"{steps} real steps of {settings.batch} rows a method on {model.device.type} ({torch.get_num_threads()} threads) after as many to warm up, and up to "
@@ -124,7 +124,7 @@ def _calibrated(
     return (log.seconds - log.end_seconds) / len(rows), log.end_seconds / len(rows), noting
 
 
-def test_seconds(model: TrainedModel, gathered: Gathered) -> dict[str, float]:
+def asking_seconds(model: TrainedModel, gathered: Gathered) -> dict[str, float]:
     """By task the seconds that one of its rows takes."""
     seconds: dict[str, float] = {}
     for part in gathered.parts:

@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from everlearn.errors import StateError
@@ -21,7 +21,7 @@ from everlearn.learn.objectives.base import Objective
 from everlearn.learn.plan import Plan
 from everlearn.learn.settings import Settings
 from everlearn.methods.base import Method, State, Step, overrides
-from everlearn.models.processes import processes
+from everlearn.models.processes import Processes, processes
 from everlearn.models.weights import TrainedModel
 from everlearn.types import Row
 
@@ -73,15 +73,15 @@ def fit(
 
     Every loss term is a sum of values over a count: both are added up over the step's micro-batches and divided once. The number of steps
     depends on the new rows alone. key: of all random draws; the same key draws the same.   resume: a state that `checkpoint` was offered.
-    Of several processes each does its share of a step's micro-batches; before the methods see them, gradients and losses are the sums over all.
+    Of several processes each does its share of a step's micro-batches; gradients are summed over them before the methods see them.
     """
     started, share, accelerator = perf_counter(), processes(), accelerator_for(model, settings)
     gradient = partial(objective_gradient, model, objective=objective, settings=settings)
     plan, so_far = _resumed(model, optimizer, resume) if resume else (_planned(model, rows, objective, methods, settings, key), Course())
     terms: list[Objective | Method] = [objective, *(m for m in methods if overrides(m, "loss"))]
     in_order = sorted(methods, key=lambda m: STAGES.index(m.stage))
-    model.module.train()
     trained = list(model.trained().values())
+    model.module.train()
     step = Step(so_far.done, plan.total, settings.rate, plan.new, gradient, optimizer)
     for number in range(so_far.done + 1, plan.total + 1):
         step = Step(number, plan.total, settings.rate * settings.factor(number, plan.total), plan.step(number), gradient, optimizer)
@@ -101,15 +101,12 @@ def fit(
             so_far.losses[-1] += parts[0].detach()
             for m in methods:
                 m.observe(model, batch, replace(out, logits=out.logits.detach()))
-        so_far.losses[-1] = share.add_gradients(trained, so_far.losses[-1], step.rows)
-        for m in methods if share.several else ():
-            m.gathered(share)
+        so_far.losses[-1] = _together(share, methods, trained, so_far.losses[-1], step)
         for m in in_order if batches else ():  # rollouts may leave nothing to learn
             m.gradients(model, step)
         if settings.clip:
             accelerator.clip_grad_norm_(trained, settings.clip)
-        if any(m.wants_before for m in methods):
-            step.before = model.state()
+        step.before = model.state() if any(m.wants_before for m in methods) else None
         _at_rate(optimizer, step.rate).step()
         for m in in_order:
             m.stepped(model, step)
@@ -117,11 +114,10 @@ def fit(
         if checkpoint is not None:
             checkpoint(step, partial(_state, model, optimizer, plan, so_far, perf_counter() - started))
     ending = perf_counter()
-    for place, m in sorted(enumerate(methods), key=lambda placed: not placed[1].moves_at_end):
-        m.end(model, replace(step, rows=plan.new), _random(key, place, m, "end"))
+    _ended(model, methods, replace(step, rows=plan.new), key)
     now = perf_counter()
-    rehearsed = plan.rehearsed | so_far.drawn
-    return FitLog(plan.total, so_far.learned_tokens, _last_tenth(so_far.losses), so_far.seconds + now - started, now - ending, rehearsed)
+    seconds, rehearsed = so_far.seconds + now - started, plan.rehearsed | so_far.drawn
+    return FitLog(plan.total, so_far.learned_tokens, _last_tenth(so_far.losses), seconds, now - ending, rehearsed)
 
 
 def accelerator_for(model: TrainedModel, settings: Settings) -> Accelerator:
@@ -150,6 +146,19 @@ def objective_gradient(model: TrainedModel, rows: Sequence[Row], objective: Obje
     for value in total.values():
         share.add(value)
     return total
+
+
+def _ended(model: TrainedModel, methods: Sequence[Method], step: Step, key: str) -> None:
+    for place, m in sorted(enumerate(methods), key=lambda placed: not placed[1].moves_at_end):
+        m.end(model, step, _random(key, place, m, "end"))
+
+
+def _together(share: Processes, methods: Sequence[Method], trained: Sequence[nn.Parameter], loss: Tensor, step: Step) -> Tensor:
+    """Of several processes: gradients, what methods noted, and the loss returned become the whole step's."""
+    loss = share.add_gradients(trained, loss, step.rows)
+    for m in methods if share.several else ():
+        m.gathered(share)
+    return loss
 
 
 def _at_rate(optimizer: Optimizer, rate: float) -> Optimizer:

@@ -47,7 +47,7 @@ def check_kind(name: str, kind: str) -> None:
 
 
 def _squares(gradients: Tensor, weights: Tensor, group: Tensor) -> Tensor:
-    return gradients.float().square().sum(0)
+    return gradients.float().square_().sum(0)  # in place: they were made for this sum
 
 
 def _variance(gradients: Tensor, weights: Tensor, group: Tensor) -> Tensor:

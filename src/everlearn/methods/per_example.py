@@ -20,8 +20,9 @@ Value = Callable[[Batch, Tensor], Tensor]
 # What is summed: of gradients (b, *shape), the rows' weights (b,) and the group each is of (b,), a tensor of that shape; 0 where all are 0.
 Reduce = Callable[[Tensor, Tensor, Tensor], Tensor]
 Groups = Sequence[Sequence[Row]]
-# The gradients (end - start, *shape) of the rows from start to end.
-Make = Callable[[int, int], Tensor]
+# The gradients (end - start, *shape) of the rows from start to end; of a matrix only the lines of a slice.
+Make = Callable[[int, int, slice], Tensor]
+ALL = slice(None)
 
 MOST_TOKENS = 1024  # padded tokens of one forward pass: on two cores, more were no faster
 MOST_VALUES = 2**18  # values of the gradients held at once, 1 MiB in float32: on two cores, more were no faster
@@ -45,7 +46,7 @@ def summed(model: TrainedModel, groups: Groups, value: Value, reduce: Reduce) ->
     total = {name: torch.zeros_like(weight, dtype=torch.float32) for name, weight in model.trained().items()}
     parts = batches(groups)
     with as_found(model.module):
-        together = treatable(model, [row for group in parts[0] for row in group])
+        together = treatable(model, [row for group in parts[0] for row in group][:2])
         for part in parts:
             add = _add_together if together else _add_alone
             add(model, part, value, reduce, total)
@@ -115,15 +116,15 @@ def gradients_together(model: TrainedModel, rows: Sequence[Row], value: Value) -
     return made
 
 
-def sum_of(makers: Sequence[Make], start: int, end: int) -> Tensor:
-    """The gradients of the rows from start to end, (end - start, *shape), over all uses of the parameter."""
+def sum_of(makers: Sequence[Make], start: int, end: int, lines: slice = ALL) -> Tensor:
+    """The gradients of the rows from start to end, (end - start, *shape), over all uses of the parameter; of a matrix those of some lines."""
     dense = [make for make in makers if not isinstance(make, _Embedded)]
     embedded = [make for make in makers if isinstance(make, _Embedded)]
-    total = (dense or embedded)[0](start, end)
+    total = (dense or embedded)[0](start, end, lines)
     for make in dense[1:]:
-        total = total + make(start, end)
+        total = total + make(start, end, lines)
     for make in embedded if dense else embedded[1:]:
-        make.add_to(total, start, end)
+        make.add_to(total, start, end, lines)
     return total
 
 
@@ -146,7 +147,8 @@ def _add_together(model: TrainedModel, groups: Groups, value: Value, reduce: Red
                 used, gradients = makers[0].used(start, end)
                 total[name].index_add_(0, used, reduce(gradients, weights[start:end], owner[start:end] - owner[start]).float())
             else:
-                total[name] += reduce(sum_of(makers, start, end), weights[start:end], owner[start:end] - owner[start])
+                for lines in _slices(total[name], end - start):
+                    total[name][lines] += reduce(sum_of(makers, start, end, lines), weights[start:end], owner[start:end] - owner[start])
 
 
 def _runs(sizes: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
@@ -158,6 +160,14 @@ def _runs(sizes: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
             start = end
         end += size
     yield start, end
+
+
+def _slices(kept: Tensor, rows: int) -> list[slice]:
+    """Of a matrix its lines, as many at a time as MOST_VALUES allows for that many rows; of a vector all."""
+    if kept.dim() < 2:
+        return [ALL]
+    size = max(1, MOST_VALUES // (rows * kept[0].numel()))
+    return [slice(start, min(start + size, len(kept))) for start in range(0, len(kept), size)]
 
 
 @contextmanager
@@ -185,11 +195,11 @@ def _makers(call: Call, gradient: Tensor, batch: Batch) -> dict[str, Make] | Non
     read = _by_row(call.read[..., None] if type(module) is nn.Embedding else call.read, batch)
     if gave is None or read is None or gave.shape[:2] != read.shape[:2]:
         return None
-    made: dict[str, Make] = {"bias": lambda start, end: gave[start:end].sum(1)} if "bias" in dict(module.named_parameters(recurse=False)) else {}
+    made: dict[str, Make] = {"bias": lambda start, end, lines: gave[start:end].sum(1)} if "bias" in dict(module.named_parameters(recurse=False)) else {}
     if type(module) is nn.Linear:
-        return made | {"weight": lambda start, end: gave[start:end].transpose(1, 2) @ read[start:end]}
+        return made | {"weight": lambda start, end, lines: gave[start:end, :, lines].transpose(1, 2) @ read[start:end]}
     if type(module) is Conv1D:
-        return made | {"weight": lambda start, end: read[start:end].transpose(1, 2) @ gave[start:end]}
+        return made | {"weight": lambda start, end, lines: read[start:end, :, lines].transpose(1, 2) @ gave[start:end]}
     if type(module) is nn.Embedding and not (module.scale_grad_by_freq or module.max_norm is not None):
         return {"weight": _Embedded(read[..., 0], gave, module.num_embeddings, module.padding_idx)}
     own = dict(module.named_parameters(recurse=False))
@@ -221,7 +231,7 @@ def _factors(module: nn.Module, own: dict[str, nn.Parameter], read: Tensor) -> d
 
 
 def _scaled(products: Tensor) -> Make:
-    return lambda start, end: products[start:end].sum(1)
+    return lambda start, end, lines: products[start:end].sum(1)
 
 
 class _Embedded:
@@ -231,22 +241,23 @@ class _Embedded:
         self.tokens, self.size = tokens, size
         self.gradients = gradients if unused is None else gradients.masked_fill((tokens == unused)[..., None], 0)
 
-    def __call__(self, start: int, end: int) -> Tensor:
-        return self.add_to(self.gradients.new_zeros(end - start, self.size, self.gradients.shape[-1]), start, end)
+    def __call__(self, start: int, end: int, lines: slice) -> Tensor:
+        count = len(range(*lines.indices(self.size)))
+        return self.add_to(self.gradients.new_zeros(end - start, count, self.gradients.shape[-1]), start, end, lines)
 
-    def add_to(self, total: Tensor, start: int, end: int) -> Tensor:
-        """Add the gradients of the rows from start to end to theirs (end - start, V, D), in place."""
-        return self._added(total, self.tokens[start:end], self.gradients[start:end])
+    def add_to(self, total: Tensor, start: int, end: int, lines: slice) -> Tensor:
+        """Add the gradients of the rows from start to end to theirs (end - start, lines, D), in place."""
+        first, last, _ = lines.indices(self.size)
+        rows, places = ((self.tokens[start:end] >= first) & (self.tokens[start:end] < last)).nonzero(as_tuple=True)
+        place = self.tokens[start:end][rows, places] - first + (last - first) * rows
+        total.view(-1, total.shape[-1]).index_add_(0, place, self.gradients[start:end][rows, places])
+        return total
 
     def used(self, start: int, end: int) -> tuple[Tensor, Tensor]:
         """The tokens that occur, (U,), and the gradients at those alone, (end - start, U, D)."""
         used, tokens = torch.unique(self.tokens[start:end], return_inverse=True)
         given = self.gradients[start:end]
-        return used, self._added(given.new_zeros(end - start, len(used), given.shape[-1]), tokens, given)
-
-    @staticmethod
-    def _added(total: Tensor, tokens: Tensor, given: Tensor) -> Tensor:
-        rows, size, width = total.shape
-        place = tokens + size * torch.arange(rows, device=tokens.device)[:, None]
-        total.view(-1, width).index_add_(0, place.flatten(), given.reshape(-1, width))
-        return total
+        found = given.new_zeros(end - start, len(used), given.shape[-1])
+        place = tokens + len(used) * torch.arange(end - start, device=tokens.device)[:, None]
+        found.view(-1, given.shape[-1]).index_add_(0, place.flatten(), given.reshape(-1, given.shape[-1]))
+        return used, found

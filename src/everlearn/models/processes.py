@@ -126,7 +126,7 @@ def processes() -> Processes:
         if os.environ.get(name, "false").lower() in ("true", "1"):
             raise SettingError(f"the launcher asks to share out the weights ({name}={os.environ[name]!r}). Here rows are shared out; launch without it.")
     if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")  # numbers go by the first, gradients by the second
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     return Processes(count, distributed.get_rank())
