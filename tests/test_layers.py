@@ -36,7 +36,7 @@ MAY = {
     "evaluation": {"evaluate", "models", "scorecard", "streams"},
     "importing": {"importing", "evaluate", "results"},
     "versions": {"versions", "evaluate", "models", "records"},
-    "upkeep": {"upkeep", "versions", "config", "learn", "methods", "evaluate", "models", "streams", "records"},
+    "upkeep": {"upkeep", "versions", "config", "flow", "learn", "methods", "evaluate", "models", "streams", "records"},
     "checks": {"checks", "learn", "evaluate", "streams", "methods", "models"},
     "data_check": {"data_check", "config", "evaluate", "learn", "models", "streams"},
     "cli": {
