@@ -200,8 +200,10 @@ def choose(data: dict[str, list[Domain]], periods: Sequence[Domain], orders: int
     every = [domain for of in data.values() for domain in of]
     for name, makes in TRIED.items():
         found, quiet = total(abrupt(data, periods, makes, orders)).told(), stationary(every, makes, 10_000).told()
-        told[name] = {"abrupt": found, "stationary": quiet}
-        print(line(name, found), "| stationary:", quiet["false_alarms"], "in", quiet["rows"], flush=True)
+        slow = total(gradual(data, periods, makes, orders)).told()
+        told[name] = {"abrupt": found, "gradual": slow, "stationary": quiet}
+        blends = f"blends {100 * slow['share']:.1f} %"
+        print(line(name, found), "|", blends, "| stationary:", quiet["false_alarms"], "in", quiet["rows"], flush=True)
     return told
 
 
