@@ -14,6 +14,7 @@ The vectors of a row are computed once; the almanac's by the tiny model that kno
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -49,22 +50,20 @@ Vectors = NDArray[np.float32]
 
 @dataclass
 class Domain:
-    """An experience's rows as signals: vectors (n, d), and losses as they are asked for."""
+    """At most MOST rows of an experience as signals: vectors (n, d), and losses once they are asked for."""
 
     name: str
     rows: Sequence[Example]
     vectors: Vectors
-    loss: Callable[[Example], float | None]
-    losses: dict[int, float | None] = field(default_factory=dict)
+    model: Any
+    losses: list[float | None] = field(default_factory=list)
 
     def signal(self, at: int, place: int, kind: str) -> Any:
         if kind == "vector":
             return self.vectors[at]
-        if place % 8:
-            return None
-        if at not in self.losses:
-            self.losses[at] = self.loss(self.rows[at])
-        return self.losses[at]
+        if not self.losses:
+            self.losses = RowLosses(self.model, 1)(self.rows)
+        return None if place % 8 else self.losses[at]
 
 
 @dataclass
@@ -90,8 +89,11 @@ class Found:
 
 
 def domains(experiences: Sequence[Experience], model: Any) -> list[Domain]:
-    vectors, losses = RowVectors(model), RowLosses(model, 1)
-    return [Domain(e.name, e.train, np.stack(vectors(e.train)), lambda row: losses([row])[0]) for e in experiences]
+    vectors, found = RowVectors(model), list[Domain]()
+    for e in experiences:
+        rows = Random(e.name).sample(e.train, min(MOST, len(e.train)))
+        found.append(Domain(e.name, rows, np.stack(vectors(rows)), model))
+    return found
 
 
 def run(detector: Detector, of: Sequence[Domain], places: Sequence[tuple[int, int]]) -> list[int]:
@@ -118,7 +120,7 @@ def score(found: Found, events: Sequence[int], changes: Sequence[tuple[int, int]
 
 def built(of: Sequence[Domain], order: Order, makes: Callable[[], Detector], found: Found, blend: float = 0.0) -> None:
     """One stream of these domains in this order."""
-    sizes = [min(MOST, len(domain.rows)) for domain in of]
+    sizes = [len(domain.rows) for domain in of]
     places, ends = order.places(sizes), order.ends(sizes)
     halves = [int(blend * min(pair) / 2) for pair in pairwise(sizes)]
     changes = [(end - half, end + half) for end, half in zip(ends, halves, strict=False)]
@@ -197,16 +199,19 @@ def choose(data: dict[str, list[Domain]], periods: Sequence[Domain], orders: int
     told = {}
     every = [domain for of in data.values() for domain in of]
     for name, makes in TRIED.items():
-        found, quiet = total(abrupt(data, periods, makes, orders)).told(), stationary(every, makes, 20_000).told()
-        told[name] = {"abrupt": found, "stationary": quiet}
-        print(line(name, found), "| stationary:", quiet["false_alarms"], "in", quiet["rows"], flush=True)
+        found, quiet = total(abrupt(data, periods, makes, orders)).told(), stationary(every, makes, 10_000).told()
+        slow = total(gradual(data, periods, makes, orders)).told()
+        told[name] = {"abrupt": found, "gradual": slow, "stationary": quiet}
+        blends = f"blends {100 * slow['share']:.1f} %"
+        print(line(name, found), "|", blends, "| stationary:", quiet["false_alarms"], "in", quiet["rows"], flush=True)
     return told
 
 
-def measure(data: dict[str, list[Domain]], periods: Sequence[Domain], orders: int, rows: int) -> dict[str, Any]:
+def measure(data: dict[str, list[Domain]], periods: Sequence[Domain], orders: int, rows: int, only: Sequence[str]) -> dict[str, Any]:
     told: dict[str, Any] = {}
     every = [*(domain for of in data.values() for domain in of), *periods[:2]]
-    for name, makes in DETECTORS.items():
+    for name in only:
+        makes = DETECTORS[name]
         sudden, slow = abrupt(data, periods, makes, orders), gradual(data, periods, makes, orders)
         quiet = stationary(every, makes, rows)
         kinds_told = {"abrupt": {"all": total(sudden).told(), **{kind: found.told() for kind, found in sudden.items()}}}
@@ -227,6 +232,7 @@ def main() -> None:
     parser.add_argument("--choose", action="store_true", help="try settings, on other streams")
     parser.add_argument("--orders", type=int, default=5, help="seeded orders of each kind of stream")
     parser.add_argument("--rows", type=int, default=110_000, help="stationary rows")
+    parser.add_argument("--only", nargs="+", choices=list(DETECTORS), default=list(DETECTORS), help="these detectors; what the file has of others stays")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/drift.json"))
     given = parser.parse_args()
     model, tiny = load_model(given.model), load_model("tiny")
@@ -235,14 +241,15 @@ def main() -> None:
     data = {name: [domain for domain in of if len(domain.rows) >= 2 * WINDOW] for name, of in data.items()}
     periods = domains(almanac_stream(Almanac(future=future), periods=13, skills=1).experiences, tiny)
     if given.choose:
-        write_json(given.out.with_name(f"{given.out.stem}_chosen.json"), choose(data, periods, min(given.orders, 2)))
+        write_json(given.out.with_name(f"{given.out.stem}_chosen.json"), choose(data, periods, 1))
         return
-    told = measure(data, periods, given.orders, given.rows)
+    before = json.loads(given.out.read_text(encoding="utf-8")) if given.out.exists() else {}
+    told = {**before, **measure(data, periods, given.orders, given.rows, given.only)}
     support = load_stream(given.data / "support").experiences[0].train[:240]
     told["cost"] = {"tiny, almanac": cost("tiny", periods[0].rows), f"{Path(given.model).name}, support": cost(given.model, support)}
     for name, of in told["cost"].items():
         print(f"cost, {name}: {100 * of['share']:.2f} % of learning a row once ({of['ms_a_row'][0]:.2f} of {of['ms_a_row'][1]:.2f} ms)", flush=True)
-    write_json(given.out, {"window": WINDOW, "model": Path(given.model).name, **told})
+    write_json(given.out, {**told, "window": WINDOW, "model": Path(given.model).name})
 
 
 if __name__ == "__main__":

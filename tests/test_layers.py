@@ -38,7 +38,7 @@ MAY = {
     "importing": {"importing", "evaluate", "results"},
     "versions": {"versions", "evaluate", "models", "records"},
     "serve": {"serve", "versions", "memory", "models"},
-    "upkeep": {"upkeep", "versions", "config", "learn", "methods", "evaluate", "models", "streams", "records"},
+    "upkeep": {"upkeep", "versions", "config", "flow", "learn", "methods", "evaluate", "models", "streams", "records"},
     "applications": {"applications", "config", "learn", "evaluate", "memory", "methods", "models", "streams", "results"},
     "checks": {"checks", "learn", "evaluate", "streams", "methods", "models"},
     "data_check": {"data_check", "config", "evaluate", "learn", "models", "streams"},

@@ -8,9 +8,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from everlearn import Almanac, DataError, Example, Experience, Results, SettingError, Settings, Stream, almanac_stream
+from everlearn import Almanac, DataError, Example, Experience, Results, SettingError, Settings, Stream, almanac_stream, save_stream
 from everlearn import compare as compare_all
+from everlearn.cli import app
 from everlearn.prequential import prequential_record
 
 compare = partial(compare_all, anchor=None, probes=False, settings=Settings(rate=1e-3, passes=1, batch=32))
@@ -97,3 +99,16 @@ def test_scores_that_new_rows_cannot_have_are_refused_before_anything_is_learned
     text = Stream("text", (Experience("1", (Example(text="a row"),), {"t": (Example(text="test"),)}, {"t": "loss"}),))
     with pytest.raises(DataError, match="no answer that could be exact"):
         compare(text, methods="plain", prequential="exact")
+
+
+def test_the_command_line_takes_an_order_boundaries_and_the_test(stream: Stream, tmp_path: Path) -> None:
+    save_stream(stream, tmp_path / "stream")
+    words = ["compare", str(tmp_path / "stream"), "--methods", "frozen", "--anchor", "off", "--no-probes", "--out", str(tmp_path / "run")]
+    done = CliRunner().invoke(app, [*words, "--order", "imbalanced(ratio=2)", "--boundaries", "every(rows=20)", "--prequential", "loss"])
+    assert done.exit_code == 0, done.output
+    saved = Results.load(tmp_path / "run" / "results.json")
+    assert saved.stream == "almanac, imbalanced(ratio=2), every(rows=20)"
+    assert saved.runs[0].prequential["updates"] == [20, 40, 45]
+    assert "As time went on" in (tmp_path / "run" / "report.html").read_text()
+    wrong = CliRunner().invoke(app, [*words, "--order", "sorted"])
+    assert "no order 'sorted'" in str(wrong.exception)

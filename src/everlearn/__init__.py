@@ -101,6 +101,9 @@ if TYPE_CHECKING:
     from everlearn.models.language import LanguageModel as LanguageModel
     from everlearn.models.load import load_model as load_model
     from everlearn.models.seq2seq import Seq2SeqModel as Seq2SeqModel
+    from everlearn.models.signals import RowLosses as RowLosses
+    from everlearn.models.signals import RowVectors as RowVectors
+    from everlearn.models.signals import token_counter as token_counter
     from everlearn.models.weights import TrainedModel as TrainedModel
     from everlearn.plan import Planned as Planned
     from everlearn.plan import RunPlan as RunPlan
@@ -112,10 +115,23 @@ if TYPE_CHECKING:
     from everlearn.streams.almanac import Almanac as Almanac
     from everlearn.streams.almanac import almanac_stream as almanac_stream
     from everlearn.streams.benchmarks import load_benchmark as load_benchmark
+    from everlearn.streams.chunks import by_rows as by_rows
+    from everlearn.streams.chunks import by_time as by_time
+    from everlearn.streams.chunks import by_tokens as by_tokens
+    from everlearn.streams.chunks import folder_rows as folder_rows
+    from everlearn.streams.chunks import tail_rows as tail_rows
+    from everlearn.streams.drift import ADWIN as ADWIN
+    from everlearn.streams.drift import KSWIN as KSWIN
+    from everlearn.streams.drift import Change as Change
+    from everlearn.streams.drift import Detector as Detector
+    from everlearn.streams.drift import Embedding as Embedding
+    from everlearn.streams.drift import PageHinkley as PageHinkley
+    from everlearn.streams.events import Event as Event
     from everlearn.streams.files import read_examples as read_examples
     from everlearn.streams.folder import load_stream as load_stream
     from everlearn.streams.folder import save_stream as save_stream
     from everlearn.streams.hub import read_hub as read_hub
+    from everlearn.streams.unlabelled import unlabelled as unlabelled
     from everlearn.types import Batch as Batch
     from everlearn.types import Example as Example
     from everlearn.types import Experience as Experience
@@ -150,6 +166,7 @@ if TYPE_CHECKING:
 
 # Where each public name lives; loaded when first used, so that `everlearn --help` does not wait for PyTorch.
 _HOMES = {
+    "ADWIN": "streams.drift",
     "AGEM": "methods.agem",
     "Almanac": "streams.almanac",
     "Anchor": "evaluate.divergence",
@@ -159,6 +176,7 @@ _HOMES = {
     "Batch": "types",
     "Busy": "errors",
     "CausalModel": "models.language",
+    "Change": "streams.drift",
     "Codebook": "learn.codebook",
     "Collected": "upkeep.collecting",
     "Consolidate": "learn.consolidate",
@@ -166,10 +184,13 @@ _HOMES = {
     "DataError": "errors",
     "DatedStore": "memory.store",
     "Decision": "versions.gate",
+    "Detector": "streams.drift",
     "Distill": "methods.distill",
     "Diverged": "errors",
     "Divergence": "evaluate.divergence",
     "EWC": "methods.ewc",
+    "Embedding": "streams.drift",
+    "Event": "streams.events",
     "EverlearnError": "errors",
     "Evidence": "versions.gate",
     "Example": "types",
@@ -189,6 +210,7 @@ _HOMES = {
     "InfLoRA": "methods.inf_lora",
     "KLBudget": "methods.kl_budget",
     "KNNLM": "learn.knn_lm",
+    "KSWIN": "streams.drift",
     "L2": "methods.l2",
     "L2SP": "methods.l2_sp",
     "LaMAML": "methods.la_maml",
@@ -214,6 +236,7 @@ _HOMES = {
     "Opened": "upkeep.opening",
     "Out": "types",
     "PackNet": "methods.packnet",
+    "PageHinkley": "streams.drift",
     "Paired": "versions.gate",
     "Passage": "memory.passages",
     "Planned": "plan",
@@ -229,6 +252,8 @@ _HOMES = {
     "Rewarm": "methods.schedules",
     "RoutedAdapters": "learn.routed_adapters",
     "Row": "types",
+    "RowLosses": "models.signals",
+    "RowVectors": "models.signals",
     "Rules": "versions.gate",
     "Run": "results",
     "RunPlan": "plan",
@@ -255,6 +280,9 @@ _HOMES = {
     "WSD": "methods.schedules",
     "almanac_stream": "streams.almanac",
     "approve": "upkeep.watch",
+    "by_rows": "streams.chunks",
+    "by_time": "streams.chunks",
+    "by_tokens": "streams.chunks",
     "check_data": "data_check.check",
     "compare": "comparison",
     "create_home": "upkeep.beginning",
@@ -263,6 +291,7 @@ _HOMES = {
     "evaluate_model": "evaluation",
     "export": "upkeep.exporting",
     "fit": "learn.fit",
+    "folder_rows": "streams.chunks",
     "forget": "upkeep.forget",
     "gc": "upkeep.collecting",
     "harness": "evaluate.harness",
@@ -280,7 +309,10 @@ _HOMES = {
     "rebase": "upkeep.rebase",
     "register": "methods",
     "save_stream": "streams.folder",
+    "tail_rows": "streams.chunks",
+    "token_counter": "models.signals",
     "traces": "upkeep.proof",
+    "unlabelled": "streams.unlabelled",
     "update": "upkeep.update",
     "watch": "upkeep.watch",
     "write_report": "report.page",

@@ -59,6 +59,12 @@ class Boundaries:
         signal = None if detector is None else RowVectors(reads) if detector.signal == "vector" else RowLosses(reads)
         return list(cuts(rows, every, length, detector, signal, BLOCK))
 
+    def full(self, rows: Sequence[Example], model: Callable[[], TrainedModel]) -> bool:
+        """Do these rows reach what `every` asks for?"""
+        if self.every is None:
+            return False
+        return sum(map(token_counter(model()), rows)) >= self.every.tokens if self.every.tokens else len(rows) >= self.every.rows
+
 
 def parse_order(text: str) -> Order:
     """An order by its name and settings. Raises SettingError with what is allowed.

@@ -27,6 +27,15 @@ def test_the_embedding_test_finds_each_of_three_changes_where_it_is() -> None:
         assert change.score < change.threshold == 1e-5
 
 
+def test_a_slow_blend_is_found_by_the_first_rows_since_the_last_change() -> None:
+    random = np.random.default_rng(5)
+    shares = np.concatenate([np.zeros(200), np.linspace(0, 1, 800), np.ones(100)])
+    rows = np.where(random.random(1100)[:, None] < shares[:, None], 0.8, 0.0) + random.normal(size=(1100, 16))
+    found = changes(Embedding(), rows.astype(np.float32))
+    assert found
+    assert all(200 < change.noticed <= 1048 for change in found)
+
+
 def test_the_embedding_test_is_quiet_where_nothing_changes() -> None:
     random = np.random.default_rng(1)
     pool = random.exponential(size=(60, 12))

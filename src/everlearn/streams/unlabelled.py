@@ -48,11 +48,12 @@ def cuts(
         raise SettingError(f"every must be at least 1, got {every!r}. It is the tokens, or the rows, after which rows are cut.")
     if (detector is None) != (signal is None):
         raise SettingError("a detector needs a signal, and a signal a detector. Give both or neither.")
-    held, sizes, start, known, found = list[Example](), list[int](), 0, deque[Example](maxlen=KNOWN), list[Event]()
+    held, sizes, told, start, known, found = list[Example](), list[int](), 0, 0, deque[Example](maxlen=KNOWN), list[Event]()
     for seen, (row, value) in enumerate(_valued(rows, signal, block), 1):
         held.append(row)
         known.append(row)
         sizes.append(1 if length is None else length(row))
+        told += sizes[-1]
         change = detector.update(value) if detector is not None else None
         if change is not None:
             new = min(len(known), seen - change.began)
@@ -61,10 +62,10 @@ def cuts(
             done = max(0, change.began - start)  # 0: the tokens were full after it began, and what came before is given out already
             if done:
                 yield Cut(start, tuple(held[:done]), tuple(found))
-                held, sizes, start, found = held[done:], sizes[done:], start + done, []
-        if every is not None and sum(sizes) >= every:
+                held, sizes, told, start, found = held[done:], sizes[done:], sum(sizes[done:]), start + done, []
+        if every is not None and told >= every:
             yield Cut(start, tuple(held), tuple(found))
-            held, sizes, start, found = [], [], start + len(held), []
+            held, sizes, told, start, found = [], [], 0, start + len(held), []
     if held:
         yield Cut(start, tuple(held), tuple(found))
 

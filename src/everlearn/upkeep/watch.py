@@ -15,6 +15,7 @@ from everlearn.streams.files import read_examples
 from everlearn.types import Example
 from everlearn.upkeep.arriving import TestSet, arrival, read_tests
 from everlearn.upkeep.dropped import Dropped, Found
+from everlearn.upkeep.gathering import Gathering
 from everlearn.upkeep.learning import Progress
 from everlearn.upkeep.update import cycle, decided
 from everlearn.versions.home import Home
@@ -90,12 +91,12 @@ def waiting(home: Home | str | Path) -> list[Claim]:
 
 
 def _watched(home: Home, folder: Dropped, once: bool, say: _Once, progress: Progress | None) -> Iterator[Taken]:
-    patience = time.monotonic()
+    patience, gathering = time.monotonic(), Gathering(home)
     while True:
         table = home.settings.watch
         try:
             with home.writing():
-                found, taken = _step(home, folder, say, progress)
+                found, taken = _step(home, folder, gathering, say, progress)
         except Busy:
             say("Another process is writing to this home; waiting for it.")
             time.sleep(min(table.every, 1.0))
@@ -117,8 +118,8 @@ def _watched(home: Home, folder: Dropped, once: bool, say: _Once, progress: Prog
         time.sleep(max(SHORTEST, min(table.every, table.settle / 4)) if found.changing else table.every)
 
 
-def _step(home: Home, folder: Dropped, say: _Once, progress: Progress | None) -> tuple[Found, Taken | None]:
-    """Take what is there, and learn the first file that was taken. The home is locked."""
+def _step(home: Home, folder: Dropped, gathering: Gathering, say: _Once, progress: Progress | None) -> tuple[Found, Taken | None]:
+    """Take what is there, and learn the first file that was taken, if it is due. The home is locked."""
     inbox = Inbox(home)
     inbox.recover()
     found = folder.look(home.settings.watch.settle)
@@ -129,8 +130,11 @@ def _step(home: Home, folder: Dropped, say: _Once, progress: Progress | None) ->
             say(f"Left: {problem}")
     for name, why in found.left.items():
         say(f"Left: {name!r}, {why}.")
-    first = inbox.at(INBOX)[:1]
-    return found, _handled(home, inbox, first[0], progress) if first else None
+    claims = inbox.at(INBOX)
+    due = gathering.due(claims)
+    if due.why:
+        say(due.why)
+    return found, _handled(home, inbox, claims[0], progress) if due.files else None
 
 
 def _handled(home: Home, inbox: Inbox, claim: Claim, progress: Progress | None) -> Taken:

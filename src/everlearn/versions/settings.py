@@ -100,6 +100,10 @@ class WatchTable(_Table):
     every: float = Field(default=5.0, gt=0, description="seconds between looks")
     settle: float = Field(default=2.0, ge=0, description="seconds for which a file must not have changed before it is taken")
     most_bad: float = Field(default=0.0, ge=0, le=1, description="share of a file's lines that may be bad")
+    boundaries: str = Field(
+        default="told",
+        description='when files are learned: "told", each as it comes, or "embedding+every(tokens=20000)", when what they say changes or so much has gathered',
+    )
     trusted: list[str] = Field(default=["*"], description="sources whose files are learned at once, * is any text; a file with another row waits in quarantine")
 
 
