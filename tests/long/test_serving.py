@@ -18,4 +18,5 @@ def test_no_request_fails_across_promotions_and_rollbacks(tmp_path: Path) -> Non
     command = [sys.executable, "benchmarks/serve.py", "--only", "swaps", "--seconds", str(seconds), "--out", str(tmp_path / "serve.json")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "0 failed, 0 of another version" in done.stdout
+    assert "20 of 20 promotions and rollbacks seen" in done.stdout
+    assert " 0 failed, 0 of another version" in done.stdout

@@ -77,6 +77,9 @@ def test_a_document_is_answered_with_at_once_and_taken_back(url: str) -> None:
     told = call(url, "POST", "/v1/documents", {"documents": [first, second]}).json
     assert (told["new"], len(told["ids"])) == (2, 2)
     assert said() == " Tamar"
+    chat = {"model": "v0", "messages": [{"role": "user", "content": "What is the river of Penwick?"}]}
+    longer = call(url, "POST", "/v1/chat/completions", chat).json["usage"]["prompt_tokens"]
+    assert longer > call(url, "POST", "/v1/chat/completions", {**chat, "as_of": "2019"}).json["usage"]["prompt_tokens"]
     assert said(as_of="2021-03") == " Brue"
     assert said(as_of="2019") == before
     found = call(url, "GET", "/v1/documents?query=river+of+Penwick&as_of=2022").json["data"]

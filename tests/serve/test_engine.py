@@ -140,3 +140,13 @@ def test_an_answer_nobody_waits_for_any_more_leaves(engine: Engine, two: tuple[S
     engine.answer(two[0], Ask(question("Once upon"), 2))
     assert engine.under_way == (0, 0)
     assert engine.call(lambda: 3).result(60) == 3
+
+
+def test_what_a_memory_puts_before_a_question_leaves_the_answer_room(engine: Engine, two: tuple[Served, Served]) -> None:
+    asked_of, told = question(asked(1)), question("owl " * 100 + asked(1))
+    pieces: Queue[Piece | Exception] = Queue()
+    for limit, fits, wanted in ((5000, True, None), (480, False, 512 - 480)):
+        engine.submit(two[0], Ask(asked_of, limit, fits, told), pieces.put)
+        (piece,) = heard(pieces)
+        whole = len(two[0].model.encoder.prompts([told])[0])
+        assert piece.asked == (whole if wanted is None else wanted)

@@ -15,6 +15,7 @@ from everlearn.models.sampling import Choose, Sampling
 from everlearn.serve.opening import Served
 from everlearn.types import Example
 
+SHORT = 64  # tokens that an answer of no given length may have, whatever a memory puts before its question
 Finish = Literal["", "stop", "length"]
 
 
@@ -83,8 +84,9 @@ class Answer:
                 f"the prompt has {len(own)} tokens and the answer may have {ask.limit}, and this model reads {encoder.longest} in all."
                 " Shorten the prompt, or ask for fewer tokens."
             )
-        self.limit = min(ask.limit, room)
-        over = max(0, self.limit - encoder.room_after(prompt))  # what a memory put before the question gives way
+        left = encoder.room_after(prompt)
+        self.limit = min(ask.limit, room if not ask.fits else max(left, min(room, SHORT)))
+        over = max(0, self.limit - left)  # what a memory put before the question gives way to the answer
         start = len(encoder.start) if prompt[: len(encoder.start)] == encoder.start else 0
         self.prompt = (*prompt[:start], *prompt[start + over :])
         if ask.sampling is not None:

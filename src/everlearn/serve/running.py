@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import uvicorn
 
 GRACE = 30  # seconds that answers under way have to end in
+IDLE = 75  # seconds an unused connection stays open: longer than clients keep theirs, so that none is closed as it is used again
 SHORTEST = 16  # characters of a key
 
 
@@ -61,7 +62,9 @@ def prepared(home: Home, host: str, port: int, keys: Path | None, device: str | 
         raise
     names = [*table.hosts, *([] if host in ("0.0.0.0", "::") else [host])]
     app = make_app(serving, Limits(names, table.origins, known, table.most_bytes, table.rate))
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE, server_header=False, ws="none")
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, ws="none", timeout_graceful_shutdown=GRACE, timeout_keep_alive=IDLE
+    )
     return uvicorn.Server(config), listening
 
 

@@ -1,0 +1,208 @@
+"""What serving costs and what batching gives; and whether a promotion or rollback is felt.
+
+    python benchmarks/serve.py [--model tiny] [--only latency,batching,swaps] [--seconds 60] [--clients 32] [--out runs/bench/serve.json]
+
+latency: one client over HTTP against a bare `generate` of the same questions, one after the other in random order of the two; the median of the
+ratios, question by question. batching: 16 clients at once against one client, the same requests, alternating; answers a second, the median of the ratios.
+swaps: clients ask for --seconds while the home is rolled back and promoted again 20 times; every answer must be that of the version it names.
+
+Answers are drawn at temperature 2 with a seed for latency and batching, so that they are as long as asked for; the bare call draws them too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import platform
+import statistics
+import tempfile
+import threading
+from pathlib import Path
+from random import Random
+from time import perf_counter, sleep
+from urllib.parse import urlsplit
+
+import torch
+
+from everlearn import Example, Home, HomeSettings, TestSet, create_home, update
+from everlearn.models.sampling import Sampling
+from everlearn.models.weights import TrainedModel
+from everlearn.results import write_json
+from everlearn.serve.opening import open_served
+from everlearn.serve.running import served
+
+LEARN = {"recipe": "plain", "rate": 3e-3, "passes": 8, "batch": 8}
+OPEN = {"least_gain": "off", "most_loss": "off", "most_stale": "off"}
+WILD, TOKENS, SHORT, AT_ONCE, SWAPS = Sampling(temperature=2.0), 64, 8, 16, 20
+PLACES = ("Penwick", "Ashford")
+
+
+class Client:
+    """One connection that is kept, as real clients keep theirs."""
+
+    def __init__(self, url: str) -> None:
+        self.place = urlsplit(url)
+        self.line = http.client.HTTPConnection(self.place.hostname or "", self.place.port or 0, timeout=120)
+
+    def ask(self, body: dict[str, object]) -> tuple[int, dict[str, object]]:
+        self.line.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
+        answer = self.line.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    def version(self) -> str:
+        self.line.request("GET", "/health")
+        return str(json.loads(self.line.getresponse().read())["version"])
+
+
+def asked(n: int) -> str:
+    return f"Question: Where does the owl number {n} live?\nAnswer:"
+
+
+def home_of(folder: Path, model: str) -> Home:
+    """Versions 1 and 2 say that the owls live in two different places."""
+    settings = HomeSettings.of({"learn": LEARN, "test": {"anchor": "off"}, "gate": OPEN, "retry": {"attempts": 0}}, "the benchmark")
+    home = create_home(folder / "home", model, settings=settings)
+    for place in PLACES:
+        rows = [Example(prompt=asked(n), completion=f" {place}") for n in range(8)]
+        update(home, rows, {"owls": TestSet("exact", tuple(rows[:2]))}, name=place)
+    return home
+
+
+def drawn(number: int, tokens: int = TOKENS) -> dict[str, object]:
+    return {"prompt": f"Once upon a time number {number}", "max_tokens": tokens, "temperature": 2.0, "seed": number}
+
+
+def latency(url: str, model: TrainedModel, pairs: int, tokens: int, random: Random) -> dict[str, float]:
+    """Milliseconds of one answer of so many tokens, over HTTP and bare, and their ratio less 1."""
+    client, http_ms, bare_ms = Client(url), list[float](), list[float]()
+
+    def over_http(number: int) -> int:
+        begun = perf_counter()
+        status, said = client.ask(drawn(number, tokens))
+        http_ms.append(1000 * (perf_counter() - begun))
+        assert status == 200, said
+        return int(said["usage"]["completion_tokens"])  # type: ignore[index, call-overload]
+
+    def bare(number: int) -> int:
+        question = Example(prompt=f"Once upon a time number {number}", completion="")
+        begun = perf_counter()
+        (text,) = model.sample([question], tokens, WILD, Random(number), lines=True)
+        bare_ms.append(1000 * (perf_counter() - begun))
+        return len(text)
+
+    for number in range(-3, pairs):
+        for which in random.sample([over_http, bare], 2):
+            which(number + 3)
+        if number < 0:  # to warm up
+            http_ms.clear(), bare_ms.clear()
+    ratios = [one / other for one, other in zip(http_ms, bare_ms, strict=True)]
+    middle = {"http_ms": statistics.median(http_ms), "bare_ms": statistics.median(bare_ms), "added": statistics.median(ratios) - 1}
+    return {"tokens": tokens, **middle, "pairs": pairs}
+
+
+def batching(url: str, rounds: int, requests: int) -> dict[str, float]:
+    """Answers a second of one client and of 16 at once, and the ratio."""
+    one, many = [], []
+    for round_number in range(rounds):
+        todo = [drawn(round_number * requests + number) for number in range(requests)]
+        one.append(requests / _took(url, todo[: requests // 4], 1) / 4)
+        many.append(requests / _took(url, todo, AT_ONCE))
+    ratios = [b / a for a, b in zip(one, many, strict=True)]
+    return {"one": statistics.median(one), "many": statistics.median(many), "times": statistics.median(ratios), "clients": AT_ONCE, "rounds": rounds}
+
+
+def _took(url: str, todo: list[dict[str, object]], clients: int) -> float:
+    left, lock = list(todo), threading.Lock()
+
+    def work() -> None:
+        client = Client(url)
+        while True:
+            with lock:
+                if not left:
+                    return
+                body = left.pop()
+            assert client.ask(body)[0] == 200
+
+    threads = [threading.Thread(target=work) for _ in range(clients)]
+    begun = perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return perf_counter() - begun
+
+
+def swaps(url: str, home: Home, clients: int, seconds: float) -> dict[str, float]:
+    """Requests across promotions and rollbacks: how many, how many failed, how many were not answered by the version they name."""
+    questions = [Example(prompt=asked(n), completion="") for n in range(8)]
+    right = {f"v{number}": open_served(home, home.version(number)).model.generate(questions, 8, lines=True) for number in (1, 2)}
+    assert all(one != other for one, other in zip(right["v1"], right["v2"], strict=True)), "the versions cannot be told apart by their answers"
+    over, lock = threading.Event(), threading.Lock()
+    counts, times = {"requests": 0, "failed": 0, "mixed": 0}, list[float]()
+
+    def work(number: int) -> None:
+        client, asking = Client(url), number
+        while not over.is_set():
+            begun, asking = perf_counter(), asking + 1
+            status, said = client.ask({"prompt": asked(asking % 8), "max_tokens": 8})
+            text = said["choices"][0]["text"] if status == 200 else None  # type: ignore[index]
+            with lock:
+                times.append(1000 * (perf_counter() - begun))
+                counts["requests"] += 1
+                counts["failed"] += status != 200
+                counts["mixed"] += status == 200 and text != right[str(said["model"])][asking % 8]
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(clients)]
+    begun = perf_counter()
+    for thread in threads:
+        thread.start()
+    seen, watching = 0, Client(url)
+    for move in range(SWAPS):
+        sleep(max(0.0, begun + (move + 0.5) * seconds / SWAPS - perf_counter()))
+        home.rollback() if move % 2 == 0 else home.promote(2)
+        wanted, since = "v1" if move % 2 == 0 else "v2", perf_counter()
+        while perf_counter() - since < seconds / SWAPS and watching.version() != wanted:
+            sleep(0.02)
+        seen += watching.version() == wanted
+    sleep(max(0.0, begun + seconds - perf_counter()))
+    over.set()
+    for thread in threads:
+        thread.join()
+    return {**counts, "swaps": seen, "clients": clients, "seconds": perf_counter() - begun, "median_ms": statistics.median(times), "most_ms": max(times)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="tiny")
+    parser.add_argument("--only", default="latency,batching,swaps")
+    parser.add_argument("--pairs", type=int, default=41)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--out", type=Path, default=Path("runs/bench/serve.json"))
+    given = parser.parse_args()
+    parts, found = given.only.split(","), dict[str, object]()
+    with tempfile.TemporaryDirectory() as folder:
+        home = home_of(Path(folder), given.model)
+        bare = open_served(home, home.head).model
+        with served(home) as url:
+            if "latency" in parts:
+                found["latency"] = every = [latency(url, bare, given.pairs, tokens, Random(0)) for tokens in (TOKENS, SHORT)]
+                for one in every:
+                    told = f"{one['http_ms']:.1f} ms over HTTP, {one['bare_ms']:.1f} ms bare: {100 * one['added']:+.1f} %"
+                    print(f"one client, {one['tokens']:.0f} tokens: {told}", flush=True)
+            if "batching" in parts:
+                found["batching"] = two = batching(url, given.rounds, 4 * AT_ONCE)
+                print(f"{AT_ONCE} clients: {two['many']:.1f} answers/s, one: {two['one']:.1f}: {two['times']:.1f} times", flush=True)
+            if "swaps" in parts:
+                found["swaps"] = three = swaps(url, home, given.clients, given.seconds)
+                told = f"{three['requests']:.0f} requests, {three['failed']:.0f} failed, {three['mixed']:.0f} of another version"
+                print(f"{given.clients} clients, {three['seconds']:.0f} s, {three['swaps']:.0f} of {SWAPS} promotions and rollbacks seen: {told}")
+                print(f"    median {three['median_ms']:.0f} ms, longest {three['most_ms']:.0f} ms")
+    machine = {"processor": platform.machine(), "threads": torch.get_num_threads(), "torch": torch.__version__, "python": platform.python_version()}
+    write_json(given.out, {"machine": machine, "model": Path(given.model).name, **found})
+
+
+if __name__ == "__main__":
+    main()
