@@ -3,9 +3,9 @@
     python benchmarks/applications.py DATA --streams STREAMS --model models/news2016 [--only films news ids translation support]
         [--write benchmarks/results/applications.json]
 
-DATA holds the data sets as JSONL: films (movielens_small), impressions (mind_news_rec), news (news_events), terms (tico19_medical), customers' questions
-(bitext_customer_support, clinc150). STREAMS holds the stream `translation`. One seed, small samples: minutes, not a claim about sizes. What is done is in --write already and
-is not run again.
+DATA holds the data sets as JSONL: films (movielens_small), impressions (mind_news_rec), news (news_events), terms (tico19_medical), strings
+(element_software), customers' questions (bitext_customer_support, clinc150). STREAMS holds the stream `translation`. One seed and small samples: minutes, and
+no claim about sizes. What --write holds already is not run again.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ CORRECTED = "correction"  # the source of a question that a person answered
 class Reply:
     """What the desk says. text: the policy's answer, word for word, "" where a person takes over.   confidence: 0 to 1.
 
-    cited: the policy's passage: its text, source, id, and from when it holds; None where nothing was found. It is the likeliest, also where a person takes over.
+    cited: the passage of the policy, also where a person takes over: its text, source, id, and from when it holds; None where nothing was found.
     """
 
     text: str
@@ -42,8 +42,8 @@ class Reply:
 class Desk:
     """Finds what a question is about among known questions, and answers with the policy that holds: never with one that another has superseded.
 
-    The model's part is to find: the question's vector is its own state, joined with the question's words. The reply is the policy as it is written, from a store
-    in which each policy of a matter closes the one before it, so no weight and no paraphrase stands between the customer and what holds.
+    The model's part is to find: the question's vector is its own state, joined with the question's words. The reply is the policy as it is written, from a
+    store in which each policy of a matter closes the one before it, so no weight and no paraphrase stands between the customer and what holds.
     Confidence is the matter's share of the votes of the nearest known questions, each exp((cosine - best cosine) / 0.05), times the cosine of its nearest one;
     1 for a question that is known word for word.
 

@@ -20,14 +20,13 @@ def shop(seed: int = 0, years: int = 3, changes: int = 8, news: int = 4, stays: 
     events = [fact for year in range(1, years + 1) for fact in world.events(year)]
     keys, first = {fact.key for fact in events}, world.truth(0)
     never = [fact for fact in first.values() if fact.key not in keys]
-    chosen = random.sample(never, stays + 3 * STRANGE)
-    facts = [*(first[key] for key in sorted(keys) if key in first), *chosen[:stays], *events]
+    facts = [*(first[key] for key in sorted(keys) if key in first), *random.sample(never, stays), *events]
+    elsewhere = [fact for fact in Almanac(seed=seed + 1000, facts=60).truth(0).values() if fact.key not in first and fact.key not in keys]
     policies = tuple(Policy(fact.key, fact.answer, _since(fact), f"almanac {FIRST_YEAR + fact.since}") for fact in facts)
     begun = {fact.key: fact for fact in reversed(facts)}  # the first of each matter
     questions = [question for fact in begun.values() for question in _asked(fact, random)]
-    questions += [
-        Question(text, "", part) for part, fact in zip(("live", "valid", "test") * STRANGE, chosen[stays:], strict=True) for text in _strange(fact, random)
-    ]
+    strange = zip(("live", "valid", "test") * STRANGE, random.sample(elsewhere, 3 * STRANGE), strict=True)
+    questions += [Question(text, "", part) for part, fact in strange for text in _strange(fact, random)]
     about = f"{len(begun)} matters of a made-up world, {len(policies) - len(begun)} of their answers replaced in {years} years"
     return Service("generated", policies, tuple(questions), "Question: {question}\nAnswer:", True, about)
 

@@ -56,9 +56,9 @@ def serve_customers(
 ) -> Record:
     """Every method, and the desk beside the frozen model, over the dates at which policies change; after each all test questions of the time are asked.
 
-    Each hands over what it is less sure of than a threshold, chosen at that date on validation questions: the lowest at which `precision` of what is answered is
-    right. A model's confidence is its likelihood of its own answer per UTF-8 byte; the desk's see `Desk`. Live questions that the desk did not answer right are
-    corrected by a person, and asked again. Raises SettingError, DataError or ModelError before anything is learned, wherever that can be known.
+    Each hands over what it is less sure of than a threshold, chosen at that date on validation questions: the lowest at which `precision` of what is answered
+    is right. A model's confidence is its likelihood of its own answer per UTF-8 byte; the desk's see `Desk`. Live questions that the desk did not answer
+    right are corrected by a person, and asked again. Raises SettingError, DataError or ModelError before anything is learned, wherever that can be known.
     """
     start, recipes = start or Start("tiny", SETTINGS), parse_methods(methods)
     dates = service.dates
