@@ -1,6 +1,6 @@
 """The three applications on real data with a small real model: each one's curve over time, everlearn against plain and frozen.
 
-    python benchmarks/applications.py DATA --streams STREAMS --model models/news2016 [--only films news ids translation support]
+    python benchmarks/applications.py DATA --streams STREAMS --model models/news2016 [--only ids films news translation policy intents]
         [--write benchmarks/results/applications.json]
 
 DATA holds the data sets as JSONL: films (movielens_small), impressions (mind_news_rec), news (news_events), terms (tico19_medical), strings
@@ -23,7 +23,7 @@ from typing import Any
 
 from everlearn import Settings, load_stream
 from everlearn.applications.following import Start
-from everlearn.applications.glossary import Glossary, Term, language_of
+from everlearn.applications.glossary import Glossary, Term, language_of, placeholders, uses
 from everlearn.applications.impressions import Item
 from everlearn.applications.mind import read_mind
 from everlearn.applications.movielens import read_movielens
@@ -31,10 +31,13 @@ from everlearn.applications.pairs import Pair, domain
 from everlearn.applications.readers import Readers, simulated
 from everlearn.applications.recommendation import Ranking, baselines_alone, recommend
 from everlearn.applications.record import Record
+from everlearn.applications.service import Policy, Question, Service
+from everlearn.applications.support import serve_customers
 from everlearn.applications.translation import translate
 from everlearn.results import write_json
 
 METHODS = "frozen,plain,keep_current"
+PARTS_OF = ("train", "train", "train", "train", "live", "valid", "test", "test")  # of each matter's questions, dealt out in turn
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -63,9 +66,9 @@ def news(given: argparse.Namespace) -> Record:
     for at, row in enumerate(rows(given.data / "news_events" / "2019.jsonl.gz")):
         if row["category"] and len(row["body"]) >= 40:
             months.setdefault(row["date"][:7] + "-01", []).append(Item(f"A{at}", row["body"][:110].rsplit(" ", 1)[0], row["category"]))
-    articles = [(month, items[:: max(1, len(items) // 40)][:40]) for month, items in sorted(months.items())][:8]
+    articles = [(month, items[:: max(1, len(items) // 40)][:40]) for month, items in sorted(months.items())][:6]
     feed = simulated("news of 2019", articles, Readers(count=40, visits=50, shown=10, fresh=1), "real news, SIMULATED readers whose interests drift")
-    return recommend(feed, METHODS, start(given, 3), Ranking(period="month", history=4, asked=40, learned=40))
+    return recommend(feed, METHODS, start(given, 3), Ranking(period="month", history=4, asked=30, learned=30))
 
 
 def ids(given: argparse.Namespace) -> Record:
@@ -82,33 +85,79 @@ def ids(given: argparse.Namespace) -> Record:
 
 
 def translation(given: argparse.Namespace) -> Record:
-    """Three domains of the stream, and medicine's own terms; software's placeholders."""
+    """Two domains of the stream, medicine into French and software into German, with sentences that have medicine's terms and strings with placeholders."""
     stream = load_stream(given.streams / "translation")
-    kept = [e for e in stream if e.name in ("news-de", "medicine-fr", "software-de")]
-    small = tuple(replace(e, train=e.train[:150]) for e in kept)
-    software = [
-        Pair(r["src"], r["tgt"], language_of(r["tgt_lang"]), True)
-        for r in rows(given.data / "element_software" / "en-de.jsonl.gz")
-        if r["split"] == "test" and "%(" in r["src"] and len(r["src"]) < 120
+    domains = [e for e in stream if e.name in ("medicine-fr", "software-de")]
+    small = [replace(e, train=e.train[:100], tests={task: of[:15] for task, of in e.tests.items()}) for e in domains]
+    codes = ("de", "fr")
+    glossary = Glossary(
+        Term(r["src"], r["tgt"], language_of(r["tgt_lang"])) for code in codes for r in rows(given.data / "tico19_medical" / f"terms.en-{code}.jsonl.gz")
+    )
+    french = [pair for pair in pairs(given.data / "tico19_medical" / "en-fr.jsonl.gz", "French") if told(glossary, pair)]
+    strings = [pair for pair in pairs(given.data / "element_software" / "en-de.jsonl.gz", "German") if placeholders(pair.source)]
+    more = domain("terms-fr", french[:20]), domain("placeholders-de", strings[:: len(strings) // 20][:20])
+    return translate(replace(stream, experiences=(*small, *more)), glossary, METHODS, start(given, 3))
+
+
+def pairs(path: Path, language: str) -> list[Pair]:
+    """The short test pairs of a file."""
+    return [Pair(r["src"], r["tgt"], language, True) for r in rows(path) if r["split"] == "test" and len(r["src"]) < 100]
+
+
+def told(glossary: Glossary, pair: Pair) -> bool:
+    """Whether the reference uses a term that the glossary has for its source."""
+    return any(uses(pair.target, term.target) for term in glossary.found_in(pair.source, pair.language))
+
+
+def policy(given: argparse.Namespace) -> Record:
+    """Bitext: the standing answers to 21 matters of a shop, of which ten are replaced; intents of CLINC150's out-of-scope questions are nobody's."""
+    by: dict[str, list[dict[str, Any]]] = {}
+    for row in rows(given.data / "bitext_customer_support" / "answer_updates.jsonl.gz"):
+        by.setdefault(row["intent"], []).append(row)
+    policies, questions = list[Policy](), list[Question]()
+    for at, (matter, of) in enumerate(sorted(by.items())):
+        policies.append(Policy(matter, " ".join(of[0]["old_answer"].split()), "2023-01-01", "answers of 2023"))
+        if at % 2:
+            new = min((" ".join(row["answer"].split()) for row in of), key=lambda text: (len(text), text))
+            policies.append(Policy(matter, new, "2024-01-01", "answers of 2024"))
+        texts = dict.fromkeys(row["prompt"].removeprefix("Customer: ").removesuffix("\nAgent:") for row in of)
+        chosen = list(texts)[:: max(1, len(texts) // 16)][:16]
+        questions += [Question(text, matter, PARTS_OF[place % 8], "2023-01-01") for place, text in enumerate(chosen)]
+    strange = [row["prompt"].split("Request: ")[1].removesuffix("\nIntent:") for row in rows(given.data / "clinc150" / "oos_test.jsonl.gz")][:90]
+    questions += [Question(text, "", ("live", "valid", "test")[place % 3], "2023-01-01") for place, text in enumerate(strange)]
+    about = "21 matters of a shop, ten of their answers replaced; 30 questions that are nobody's"
+    return serve_customers(Service("Bitext", tuple(policies), tuple(questions), about=about), METHODS, start(given, 3))
+
+
+def intents(given: argparse.Namespace) -> Record:
+    """CLINC150: a domain a period, the answer is the intent's name; out-of-scope questions are nobody's. The desk alone."""
+    train, valid, test = (list(rows(given.data / "clinc150" / f"{part}.jsonl.gz")) for part in ("train", "val", "test"))
+    domains = sorted({row["domain"] for row in train})
+    since = {name: f"{2020 + at}-01-01" for at, name in enumerate(domains)}
+    policies = {(row["domain"], row["answer"]): Policy(f"{row['domain']}/{row['answer']}", row["answer"], since[row["domain"]], row["domain"]) for row in train}
+    questions = [
+        Question(row["prompt"].split("Request: ")[1].removesuffix("\nIntent:"), f"{row['domain']}/{row['answer']}", part, since[row["domain"]])
+        for part, of, step in (("train", train, 7), ("live", train[3:], 70), ("valid", valid, 7), ("test", test, 10))
+        for row in of[::step]
     ]
-    french = [
-        Pair(r["src"], r["tgt"], "French", True) for r in rows(given.data / "tico19_medical" / "en-fr.jsonl.gz") if r["split"] == "test" and len(r["src"]) < 120
-    ]
-    terms = [
-        Term(r["src"], r["tgt"], language_of(r["tgt_lang"])) for code in ("de", "fr") for r in rows(given.data / "tico19_medical" / f"terms.en-{code}.jsonl.gz")
-    ]
-    glossary = Glossary(terms)
-    telling = [pair for pair in french if any(term.target.casefold() in pair.target.casefold() for term in glossary.found_in(pair.source, "French"))]
-    more = domain("terms-fr", telling[:25]), domain("placeholders-de", software[:25])
-    tests = [replace(e, tests={task: of[:20] for task, of in e.tests.items()}) for e in small]
-    return translate(replace(stream, experiences=(*tests, *more)), glossary, METHODS, start(given, 3))
+    strange = [row["prompt"].split("Request: ")[1].removesuffix("\nIntent:") for row in rows(given.data / "clinc150" / "oos_test.jsonl.gz")]
+    questions += [Question(text, "", ("valid", "test")[place % 2]) for place, text in enumerate(strange[:200])]
+    about = f"{len(policies)} intents in {len(domains)} domains, one more a period; 100 questions that are nobody's"
+    return serve_customers(Service("CLINC150", tuple(policies.values()), tuple(questions), about=about), "", start(given, 3))
 
 
 def start(given: argparse.Namespace, passes: int) -> Start:
     return Start(given.model, Settings(rate=5e-4, passes=passes, batch=16))
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], Record]] = {"ids": ids, "films": films, "news": news, "translation": translation}
+PARTS: dict[str, Callable[[argparse.Namespace], Record]] = {
+    "ids": ids,
+    "films": films,
+    "news": news,
+    "translation": translation,
+    "policy": policy,
+    "intents": intents,
+}
 
 
 def main() -> None:

@@ -58,9 +58,10 @@ def serve_customers(
 
     Each hands over what it is less sure of than a threshold, chosen at that date on validation questions: the lowest at which `precision` of what is answered
     is right. A model's confidence is its likelihood of its own answer per UTF-8 byte; the desk's see `Desk`. Live questions that the desk did not answer
-    right are corrected by a person, and asked again. Raises SettingError, DataError or ModelError before anything is learned, wherever that can be known.
+    right are corrected by a person, and asked again. methods: "" for the desk alone. Raises SettingError, DataError or ModelError before anything is
+    learned, wherever that can be known.
     """
-    start, recipes = start or Start("tiny", SETTINGS), parse_methods(methods)
+    start, recipes = start or Start("tiny", SETTINGS), parse_methods(methods) if methods else []
     dates = service.dates
     moments = [_moment(service, now) for now in dates]
     experiences = [Experience(now[:10] or "start", hidden(service.rows(now, dates[at - 1] if at else None)), time=now) for at, now in enumerate(dates)]

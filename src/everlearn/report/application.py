@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +118,15 @@ def _chart(record: Mapping[str, Any], measure: str) -> Chart | None:
 
 
 def _ends(low: float, high: float) -> tuple[float, float]:
-    """Where an axis begins and ends: tenths around what it shows, never wider than 0 to 1."""
-    return max(0.0, int(low * 10) / 10), min(1.0, -(-high * 10 // 1) / 10 if high > int(low * 10) / 10 else int(low * 10) / 10 + 0.1)
+    """Where an axis begins and ends: tenths around what it shows, never wider than 0 to 1, never without height.
+
+    >>> _ends(0.42, 0.68), _ends(1.0, 1.0), _ends(0.0, 0.0)
+    ((0.4, 0.7), (0.9, 1.0), (0.0, 0.1))
+    """
+    lower, upper = max(0, floor(10 * low + 1e-9)), min(10, ceil(10 * high - 1e-9))
+    if lower >= upper:
+        lower, upper = (lower, lower + 1) if lower < 10 else (9, 10)
+    return lower / 10, upper / 10
 
 
 def _parts(places: Sequence[tuple[float, float] | None]) -> list[str]:
