@@ -79,7 +79,7 @@ def _looks(lines: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
         if line["role"] in STYLES:
             found[line["name"]] = STYLES[line["role"]]
         elif line["role"] == "baseline":
-            found[line["name"]] = (f"var(--s{others % 7})", "8 4")
+            found[line["name"]] = (f"var(--s{others % 7})", ("8 4", "3 3")[others % 2])
             others += 1
         else:
             found[line["name"]] = (f"var(--s{own % 3})", "")
@@ -149,7 +149,8 @@ def _totals(record: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], list[tup
         for measure in record["measures"]:
             value, sure, apart = line["totals"].get(measure), line["intervals"].get(measure), line["against"].get(measure)
             between = f"{100 * sure[0]:.1f} to {100 * sure[1]:.1f}" if sure else ""
-            beside = f"{100 * apart[0]:+.1f} over plain ({100 * apart[1]:+.1f} to {100 * apart[2]:+.1f})" if apart else ""
+            shown = apart if measure == next(iter(record["measures"])) else None  # of the main measure alone, so that the table stays readable
+            beside = f"{100 * shown[0]:+.1f} ({100 * shown[1]:+.1f} to {100 * shown[2]:+.1f}) from plain" if shown else ""
             cells.append((_percent(value), between, beside, value is not None and value == best[measure]))
         found.append((line, cells))
     return found
