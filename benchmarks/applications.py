@@ -65,10 +65,10 @@ def news(given: argparse.Namespace) -> Record:
     months: dict[str, list[Item]] = {}
     for at, row in enumerate(rows(given.data / "news_events" / "2019.jsonl.gz")):
         if row["category"] and len(row["body"]) >= 40:
-            months.setdefault(row["date"][:7] + "-01", []).append(Item(f"A{at}", row["body"][:110].rsplit(" ", 1)[0], row["category"]))
-    articles = [(month, items[:: max(1, len(items) // 40)][:40]) for month, items in sorted(months.items())][:6]
+            months.setdefault(row["date"][:7] + "-01", []).append(Item(f"A{at}", row["body"][:80].rsplit(" ", 1)[0], row["category"]))
+    articles = [(month, items[:: max(1, len(items) // 40)][:40]) for month, items in sorted(months.items())][:5]
     feed = simulated("news of 2019", articles, Readers(count=40, visits=50, shown=10, fresh=1), "real news, SIMULATED readers whose interests drift")
-    return recommend(feed, METHODS, start(given, 3), Ranking(period="month", history=4, asked=30, learned=30))
+    return recommend(feed, METHODS, start(given, 3), Ranking(period="month", history=3, asked=24, learned=20))
 
 
 def ids(given: argparse.Namespace) -> Record:
@@ -88,14 +88,14 @@ def translation(given: argparse.Namespace) -> Record:
     """Two domains of the stream, medicine into French and software into German, with sentences that have medicine's terms and strings with placeholders."""
     stream = load_stream(given.streams / "translation")
     domains = [e for e in stream if e.name in ("medicine-fr", "software-de")]
-    small = [replace(e, train=e.train[:100], tests={task: of[:15] for task, of in e.tests.items()}) for e in domains]
+    small = [replace(e, train=e.train[:60], tests={task: of[:8] for task, of in e.tests.items()}) for e in domains]
     codes = ("de", "fr")
     glossary = Glossary(
         Term(r["src"], r["tgt"], language_of(r["tgt_lang"])) for code in codes for r in rows(given.data / "tico19_medical" / f"terms.en-{code}.jsonl.gz")
     )
     french = [pair for pair in pairs(given.data / "tico19_medical" / "en-fr.jsonl.gz", "French") if told(glossary, pair)]
     strings = [pair for pair in pairs(given.data / "element_software" / "en-de.jsonl.gz", "German") if placeholders(pair.source)]
-    more = domain("terms-fr", french[:20]), domain("placeholders-de", strings[:: len(strings) // 20][:20])
+    more = domain("terms-fr", french[:12]), domain("placeholders-de", strings[:: len(strings) // 12][:12])
     return translate(replace(stream, experiences=(*small, *more)), glossary, METHODS, start(given, 3))
 
 
@@ -121,7 +121,7 @@ def policy(given: argparse.Namespace) -> Record:
             new = min((" ".join(row["answer"].split()) for row in of), key=lambda text: (len(text), text))
             policies.append(Policy(matter, new, "2024-01-01", "answers of 2024"))
         texts = dict.fromkeys(row["prompt"].removeprefix("Customer: ").removesuffix("\nAgent:") for row in of)
-        chosen = list(texts)[:: max(1, len(texts) // 16)][:16]
+        chosen = list(texts)[:: max(1, len(texts) // 8)][:8]
         questions += [Question(text, matter, PARTS_OF[place % 8], "2023-01-01") for place, text in enumerate(chosen)]
     strange = [row["prompt"].split("Request: ")[1].removesuffix("\nIntent:") for row in rows(given.data / "clinc150" / "oos_test.jsonl.gz")][:90]
     questions += [Question(text, "", ("live", "valid", "test")[place % 3], "2023-01-01") for place, text in enumerate(strange)]
