@@ -21,7 +21,7 @@ from everlearn.models.language import LanguageModel
 from everlearn.models.load import load_model
 from everlearn.types import Experience
 
-SETTINGS = Settings(rate=3e-4, passes=12, batch=16)
+SETTINGS = Settings(rate=3e-4, passes=5, batch=16)
 DESK, SHOWN = "desk", 8
 MEASURES = {
     "right": "questions that a policy answers, answered with the policy that holds",

@@ -95,7 +95,7 @@ def support(
     out: Annotated[Path, typer.Option(help="Folder for record.json and report.html.")] = Path("runs/support"),
     precision: Annotated[float, typer.Option(help="Share of the answers that are to be right; the rest is handed to a person.")] = 0.9,
     rate: Rate = 3e-4,
-    passes: Passes = 12,
+    passes: Passes = 5,
     batch: Batch = 16,
     seed: Seed = 0,
     device: Device = None,
