@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from everlearn import Results
+from everlearn.applications.record import cell
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -45,11 +46,27 @@ def of_edits() -> str:
     return "\n".join([*lines, ""])
 
 
+def of_applications() -> str:
+    """Each part's curve of its main measure, a column a period, and all that was measured over all periods (of translation: at the end)."""
+    found = []
+    for name, part in json.loads((RESULTS / "applications.json").read_text(encoding="utf-8")).items():
+        main = next(iter(part["measures"]))
+        periods = [str(period["name"]) for period in part["periods"]]
+        rows = [["", *periods], ["---", *["---:"] * len(periods)]]
+        rows += [[line["name"], *(cell(value) for value in line["curves"][main])] for line in part["lines"]]
+        totals = [["", *part["measures"]], ["---", *["---:"] * len(part["measures"])]]
+        totals += [[line["name"], *(cell(line["totals"][of], line["intervals"].get(of)) for of in part["measures"])] for line in part["lines"]]
+        curve, table = ("\n".join("| " + " | ".join(row) + " |" for row in of) for of in (rows, totals))
+        notes = " ".join(part["notes"])
+        found.append(f"#### {name}: {part['data']} ({part['about']})\n\n{main} by period, %:\n\n{curve}\n\nIn all, %:\n\n{table}\n\n{notes}\n".rstrip() + "\n")
+    return "\n".join(found)
+
+
 def main() -> None:
     given = dict(word.split("=", 1) for word in sys.argv[1:]) or {path.stem: str(path) for path in RESULTS.glob("*.json") if path.stem in ("demo", "support")}
     tables = {name: Results.load(Path(path)).markdown() for name, path in given.items()}
     if len(sys.argv) == 1:
-        tables["streams"], tables["edits"] = of_streams(), of_edits()
+        tables["streams"], tables["edits"], tables["applications"] = of_streams(), of_edits(), of_applications()
     for page in PAGES:
         path = ROOT / page
         text = path.read_text(encoding="utf-8")

@@ -34,3 +34,14 @@ def test_no_page_has_a_table_left_to_be_written() -> None:
     for page in PAGES:
         for name, body in re.findall(r"<!-- (\w+) -->(.*?)<!-- /\1 -->", page.read_text(encoding="utf-8"), flags=re.DOTALL):
             assert "|" in body, f"{page.name}: {name}"
+
+
+def test_the_chinese_readme_has_the_english_ones_numbers_and_links() -> None:
+    english, chinese = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md"))
+    for method in ("plain", "keep_current"):
+        rows = [next(line for line in text.splitlines() if line.startswith(f"| {method} |")) for text in (english, chinese)]
+        assert re.findall(r"[\d.]+", rows[0]) == re.findall(r"[\d.]+", rows[1])
+    links = [sorted(re.findall(r"\]\(([^)]+)\)", text)) for text in (english, chinese)]
+    assert [link for link in links[0] if link != "README.zh.md"] == [link for link in links[1] if link != "README.md"]
+    code = [re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL) for text in (english, chinese)]
+    assert code[0] == code[1]

@@ -132,8 +132,8 @@ def test_the_record_tells_terms_before_and_after(tmp_path: Path) -> None:
     stream, glossary = phrases(tests=6, rows=8)
     record = translate(stream, glossary, "plain", Start("tiny", Settings(rate=3e-4, passes=1, batch=8)))
     free, obeyed = record.lines
-    assert [period["name"] for period in record.periods] == ["before", "market-de", "market-fr", "program-de", "terms learned"]
-    assert record.periods[-1]["learned"] == len(glossary_rows(glossary, ["German", "French"])) == 8
+    assert [period["name"] for period in record.periods] == ["before", "market-harbour", "market-hill", "program-harbour", "terms learned"]
+    assert record.periods[-1]["learned"] == len(glossary_rows(glossary, ["Harbour", "Hill"])) == 8
     assert obeyed.curves["terms"] == [1.0] * 5
     assert obeyed.curves["placeholders"] == [1.0] * 5
     assert (free.totals["terms"] or 0) < 1

@@ -1,4 +1,8 @@
-"""The generated default of the translator: a market in German, then French, then a program's strings, and terms nobody taught."""
+"""The generated default of the translator: a market in two made-up tongues, a program's strings, and terms nobody taught.
+
+The tongues are made of words that the embedded model can spell (it knows a thousand pieces of the almanac's names, and no German), each with an order of
+words of its own: in Harbour the verb comes first, in Hill last.
+"""
 
 from __future__ import annotations
 
@@ -9,69 +13,62 @@ from everlearn.applications.pairs import Pair, domain
 from everlearn.streams.words import TOWN_END, TOWN_START
 from everlearn.types import Stream
 
-# English, German with its article, French with its article.
+TONGUES = ("Harbour", "Hill")
+# English, Harbour, Hill.
 GOODS = (
-    ("tea", "der Tee", "le thé"),
-    ("honey", "der Honig", "le miel"),
-    ("butter", "die Butter", "le beurre"),
-    ("copper", "das Kupfer", "le cuivre"),
-    ("paper", "das Papier", "le papier"),
-    ("salt", "das Salz", "le sel"),
-    ("silk", "die Seide", "la soie"),
-    ("wood", "das Holz", "le bois"),
+    ("tea", "Tamar", "mustard"),
+    ("honey", "Humber", "nutmeg"),
+    ("butter", "Brue", "walnut"),
+    ("copper", "Kennet", "ginger"),
+    ("paper", "Itchen", "quartz"),
+    ("flax", "Orwell", "barley"),
+    ("silk", "Severn", "denim"),
+    ("rye", "Rother", "enamel"),
 )
 # Terms of the glossary: they stand in tests, never in what is taught.
-TERMS = (
-    ("amber", "der Bernstein", "le succin"),
-    ("cider", "der Apfelmost", "le cidre brut"),
-    ("velvet", "der Seidensamt", "le velours"),
-    ("saffron", "der Safran", "le safran"),
-)
+TERMS = (("amber", "Medway", "saffron"), ("cider", "Derwent", "velvet"), ("ivory", "Lune", "almonds"), ("linen", "Gade", "umber"))
 FORMS = (
-    ("The {good} costs {number} crowns.", "{Good} kostet {number} Kronen.", "{Good} coûte {number} couronnes."),
-    ("The {good} comes from {town}.", "{Good} kommt aus {town}.", "{Good} vient de {town}."),
-    ("Where is the {good}?", "Wo ist {good}?", "Où est {good} ?"),
-    ("Here is the {good} from {town}.", "Hier ist {good} aus {town}.", "Voici {good} de {town}."),
-    ("The {good} of {town} is good.", "{Good} von {town} ist gut.", "{Good} de {town} est bon."),
+    ("The {good} costs {number} crowns.", "Harp {good} {number}.", "{good} {number} Atlas."),
+    ("The {good} comes from {town}.", "Flute {good} {town}.", "{town} {good} Comet."),
+    ("Where is the {good}?", "Lute {good}?", "{good} Ember?"),
+    ("Here is the {good} from {town}.", "Oboe {good} {town}.", "{town} {good} Delta."),
+    ("The {good} of {town} is good.", "Banjo {good} {town}.", "{town} {good} Falcon."),
 )
 STRINGS = (
-    ("Delete {one}?", "{one} löschen?"),
-    ("Open {one}", "{one} öffnen"),
-    ("Share {one} with {two}", "{one} mit {two} teilen"),
-    ("{one} has left", "{one} ist gegangen"),
-    ("Show <b>{one}</b>", "<b>{one}</b> zeigen"),
-    ("Send {one} to {two}", "{one} an {two} senden"),
+    ("Delete {one}?", "Cello {one}?"),
+    ("Open {one}", "Drum {one}"),
+    ("Share {one} with {two}", "Erhu {one} {two}"),
+    ("{one} has left", "Pipa {one}"),
+    ("Show <b>{one}</b>", "Violin <b>{one}</b>"),
+    ("Send {one} to {two}", "Organ {one} {two}"),
 )
-BLANKS = ("{name}", "{file}", "{user}", "{room}", "%s", "%(count)s", "{link}", "{page}")
+BLANKS = ("{name}", "{user}", "{room}", "{file}", "%s", "%d")
 
 
-def phrases(seed: int = 0, rows: int = 80, tests: int = 20) -> tuple[Stream, Glossary]:
+def phrases(seed: int = 0, rows: int = 60, tests: int = 16) -> tuple[Stream, Glossary]:
     """Three domains of `rows` pairs to learn and `tests` to be asked, half of the market's about the glossary's terms; every run the same."""
     random = Random(f"phrases/{seed}")
-    languages = (("de", "German", 1), ("fr", "French", 2))
-    german, french = (domain(f"market-{code}", _market(random, language, place, rows, tests)) for code, language, place in languages)
-    strings = domain("program-de", _strings(random, rows, tests))
-    terms = [Term(row[0], row[place].split(" ", 1)[1], language) for row in TERMS for _, language, place in languages]
-    return Stream("generated", (german, french, strings), about="a market in German, in French, and a program's strings"), Glossary(terms)
+    markets = [domain(f"market-{tongue.lower()}", _market(random, tongue, place, rows, tests)) for place, tongue in enumerate(TONGUES, 1)]
+    strings = domain("program-harbour", _strings(random, rows, tests))
+    terms = [Term(row[0], row[place], tongue) for row in TERMS for place, tongue in enumerate(TONGUES, 1)]
+    return Stream("generated", (*markets, strings), about="a market in two made-up tongues, and a program's strings"), Glossary(terms)
 
 
-def _market(random: Random, language: str, place: int, rows: int, tests: int) -> list[Pair]:
+def _market(random: Random, tongue: str, place: int, rows: int, tests: int) -> list[Pair]:
     found = dict[str, Pair]()
     while len(found) < rows + tests:
-        count = len(found)
-        goods = TERMS if count < tests // 2 else GOODS
+        goods = TERMS if len(found) < tests // 2 else GOODS
         form, good = random.choice(FORMS), random.choice(goods)
         blanks = {"number": random.randint(2, 99), "town": random.choice(TOWN_START) + random.choice(TOWN_END)}
-        said = form[place].format(good=good[place], Good=good[place][0].upper() + good[place][1:], **blanks)
         source = form[0].format(good=good[0], **blanks)
-        found.setdefault(source, Pair(source, said, language, count < tests))
+        found.setdefault(source, Pair(source, form[place].format(good=good[place], **blanks), tongue, len(found) < tests))
     return list(found.values())
 
 
 def _strings(random: Random, rows: int, tests: int) -> list[Pair]:
     found = dict[str, Pair]()
     while len(found) < rows + tests:
-        form, (one, two), word = random.choice(STRINGS), random.sample(BLANKS, 2), random.choice(("", "", "{n}: "))
-        source, said = (word + text.replace("{one}", one).replace("{two}", two) for text in form)
-        found.setdefault(source, Pair(source, said, "German", len(found) < tests))
+        form, (one, two) = random.choice(STRINGS), random.sample(BLANKS, 2)
+        source, said = (text.replace("{one}", one).replace("{two}", two) for text in form)
+        found.setdefault(source, Pair(source, said, TONGUES[0], len(found) < tests))
     return list(found.values())

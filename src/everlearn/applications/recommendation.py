@@ -136,10 +136,7 @@ def recommend(
         "seed": start.seed,
         "ranked by": how.by,
     }
-    meanings = {name: MEASURES[name] for name in ("nDCG@10", "nDCG@5", "MRR", "AUC")}
-    if any(map(any, new)):
-        meanings |= {f"{name}{NEW}": f"{name} of readers of whom nothing was learned before" for name in FOR_NEW}
-    record = Record("recommendation", data.name, about, str(start.model), settings, told, meanings, _lines([*baselines, *runs], periods, new))
+    record = Record("recommendation", data.name, about, str(start.model), settings, told, _meanings(new), _lines([*baselines, *runs], periods, new))
     record.notes, record.created, record.examples = notes, date.today().isoformat(), _examples([*baselines, *runs], periods, items)
     return record
 
@@ -204,3 +201,23 @@ def _led(text: str) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1].rstrip() + "…"
+
+
+def baselines_alone(feed: Feed, how: Ranking | None = None) -> Record:
+    """The baselines over a feed whose items need no texts: they know items by their ids."""
+    how = how or Ranking()
+    days = periods_of(feed, how.period)
+    ranked = [(name, tuple(evenly([one for one in of if one.scored], how.asked))) for name, of in days]
+    periods = [Asked(name, (), of, ("",) * len(of)) for name, of in ranked]
+    runs = _baselines(feed, feed, how, periods)
+    told: list[dict[str, object]] = [{"name": p.name, "learned": 0, "asked": len(p.impressions)} for p in periods]
+    new = _new(days, periods)
+    record = Record("recommendation", feed.name, feed.about, "none", {}, told, _meanings(new), _lines(runs, periods, new))
+    record.created = date.today().isoformat()
+    return record
+
+
+def _meanings(new: Sequence[Sequence[bool]]) -> dict[str, str]:
+    """The measures, the main one first; of new readers where there are any."""
+    found = {name: MEASURES[name] for name in ("nDCG@10", "nDCG@5", "MRR", "AUC")}
+    return found | ({f"{name}{NEW}": f"{name} of readers of whom nothing was learned before" for name in FOR_NEW} if any(map(any, new)) else {})

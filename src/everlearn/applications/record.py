@@ -103,7 +103,7 @@ def line_of(name: str, role: str, values: Values, together: Sequence[str], plain
         mine, whose = np.array([of[at] for at in counted], dtype=float), [together[at] for at in counted]
         if (sure := at_ends(_interval(mine, whose), len(set(whose)))) is not None:
             line.intervals[measure] = [*sure]
-        if plain is not None:
+        if plain is not None and measure in plain:
             theirs = [value for part in plain[measure] for value in part]
             apart = mine - np.array([theirs[at] for at in counted], dtype=float)
             if (between := _interval(apart, whose)) is not None:

@@ -20,7 +20,7 @@ from everlearn.learn.settings import Settings
 from everlearn.models.language import LanguageModel
 from everlearn.types import Example, Experience, Stream
 
-SETTINGS = Settings(rate=1e-3, passes=5, batch=16)
+SETTINGS = Settings(rate=7e-4, passes=12, batch=8)
 BEFORE, TERMS, WITH = "before", "terms learned", " with glossary"
 SHOWN = 8  # sentences on the page
 MEASURES = {

@@ -65,9 +65,9 @@ def translation(
     model: Model = "tiny",
     methods: Methods = "frozen,plain,keep_current",
     out: Annotated[Path, typer.Option(help="Folder for record.json and report.html.")] = Path("runs/translation"),
-    rate: Rate = 1e-3,
-    passes: Passes = 5,
-    batch: Batch = 16,
+    rate: Rate = 7e-4,
+    passes: Passes = 12,
+    batch: Batch = 8,
     seed: Seed = 0,
     device: Device = None,
 ) -> None:
@@ -84,6 +84,33 @@ def translation(
     terms = read_glossary(glossary) if glossary is not None else terms
     with bar() as progress:
         record = translate(stream, terms, methods, Start(model, Settings(rate, passes, batch), seed, device=device), progress)
+    _told(record, out)
+
+
+@app.command()
+def support(
+    data: Annotated[Path | None, typer.Argument(help="A folder with policies.jsonl and questions.jsonl; by default a generated one.")] = None,
+    model: Model = "tiny",
+    methods: Methods = "frozen,plain,keep_current",
+    out: Annotated[Path, typer.Option(help="Folder for record.json and report.html.")] = Path("runs/support"),
+    precision: Annotated[float, typer.Option(help="Share of the answers that are to be right; the rest is handed to a person.")] = 0.9,
+    rate: Rate = 3e-4,
+    passes: Passes = 5,
+    batch: Batch = 16,
+    seed: Seed = 0,
+    device: Device = None,
+) -> None:
+    """Policies change; a desk cites the one that holds and hands over what it is not sure of, beside models that learn the answers."""
+    from everlearn.applications.following import Start
+    from everlearn.applications.service import read_service
+    from everlearn.applications.shop import shop
+    from everlearn.applications.support import serve_customers
+    from everlearn.cli.progress import bar
+    from everlearn.learn.settings import Settings
+
+    service = shop(seed) if data is None else read_service(data)
+    with bar() as progress:
+        record = serve_customers(service, methods, Start(model, Settings(rate, passes, batch), seed, device=device), precision, progress)
     _told(record, out)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def _looks(lines: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
         if line["role"] in STYLES:
             found[line["name"]] = STYLES[line["role"]]
         elif line["role"] == "baseline":
-            found[line["name"]] = (f"var(--s{others % 7})", "8 4")
+            found[line["name"]] = (f"var(--s{others % 7})", ("8 4", "3 3")[others % 2])
             others += 1
         else:
             found[line["name"]] = (f"var(--s{own % 3})", "")
@@ -117,8 +118,15 @@ def _chart(record: Mapping[str, Any], measure: str) -> Chart | None:
 
 
 def _ends(low: float, high: float) -> tuple[float, float]:
-    """Where an axis begins and ends: tenths around what it shows, never wider than 0 to 1."""
-    return max(0.0, int(low * 10) / 10), min(1.0, -(-high * 10 // 1) / 10 if high > int(low * 10) / 10 else int(low * 10) / 10 + 0.1)
+    """Where an axis begins and ends: tenths around what it shows, never wider than 0 to 1, never without height.
+
+    >>> _ends(0.42, 0.68), _ends(1.0, 1.0), _ends(0.0, 0.0)
+    ((0.4, 0.7), (0.9, 1.0), (0.0, 0.1))
+    """
+    lower, upper = max(0, floor(10 * low + 1e-9)), min(10, ceil(10 * high - 1e-9))
+    if lower >= upper:
+        lower, upper = (lower, lower + 1) if lower < 10 else (9, 10)
+    return lower / 10, upper / 10
 
 
 def _parts(places: Sequence[tuple[float, float] | None]) -> list[str]:
@@ -141,7 +149,8 @@ def _totals(record: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], list[tup
         for measure in record["measures"]:
             value, sure, apart = line["totals"].get(measure), line["intervals"].get(measure), line["against"].get(measure)
             between = f"{100 * sure[0]:.1f} to {100 * sure[1]:.1f}" if sure else ""
-            beside = f"{100 * apart[0]:+.1f} over plain ({100 * apart[1]:+.1f} to {100 * apart[2]:+.1f})" if apart else ""
+            shown = apart if measure == next(iter(record["measures"])) else None  # of the main measure alone, so that the table stays readable
+            beside = f"{100 * shown[0]:+.1f} ({100 * shown[1]:+.1f} to {100 * shown[2]:+.1f}) from plain" if shown else ""
             cells.append((_percent(value), between, beside, value is not None and value == best[measure]))
         found.append((line, cells))
     return found

@@ -14,10 +14,10 @@ from everlearn.models.weights import TrainedModel
 from everlearn.streams.files import read_examples
 from everlearn.streams.unlabelled import KNOWN
 from everlearn.types import Example
-from everlearn.versions.inbox import Claim
 from everlearn.upkeep.opening import lora_of, rows_of
 from everlearn.versions.bases import base_path
 from everlearn.versions.home import Home
+from everlearn.versions.inbox import Claim
 
 
 @dataclass(frozen=True, slots=True)
