@@ -43,7 +43,7 @@ def test_killed_while_it_writes_the_store_opens_and_what_was_committed_is_there(
         assert levels == notes, "both of an add, or none"
         assert told <= notes
         assert len(held) == 2 * len(notes)
-    assert len(told) > 2 * KILLS
+    assert len(told) >= KILLS, "each had written something"
 
 
 ERASER = """
