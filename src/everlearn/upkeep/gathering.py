@@ -14,10 +14,11 @@ from everlearn.models.weights import TrainedModel
 from everlearn.streams.files import read_examples
 from everlearn.streams.unlabelled import KNOWN
 from everlearn.types import Example
-from everlearn.upkeep.opening import lora_of, rows_of
+from everlearn.upkeep.opening import rows_of
 from everlearn.versions.bases import base_path
 from everlearn.versions.home import Home
 from everlearn.versions.inbox import Claim
+from everlearn.versions.stored import lora_of
 
 
 @dataclass(frozen=True, slots=True)
