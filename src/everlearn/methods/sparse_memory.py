@@ -168,7 +168,7 @@ class SparseMemory(Method):
             for name, (read, _) in seen.items():
                 slots, shares = self._reader(name).look(read, self._memory(name).reads)
                 uses[name].index_add_(0, slots.flatten(), shares.flatten())
-                pairs = (batch.row[:, None] * shape[name] + slots).unique()
+                pairs = (batch.row[:, None] * shape[name] + slots).unique()  # type: ignore[no-untyped-call]
                 counts[name] += torch.bincount(pairs % shape[name], minlength=shape[name])
         return uses, counts
 

@@ -120,7 +120,8 @@ def _added(feed_forward: nn.Module, given: tuple[Tensor, ...], out: object) -> T
     if not isinstance(out, Tensor):
         raise ModelError(f"this feed-forward gives more than one tensor (layer={type(feed_forward).__name__!r}). Give a model without mixtures of experts.")
     memory: ProductKeys = feed_forward.get_submodule("memory")  # type: ignore[assignment]
-    return out + memory(given[0]).to(out.dtype)
+    more: Tensor = memory(given[0])
+    return out + more.to(out.dtype)
 
 
 def _centres(points: Tensor, count: int, numbers: torch.Generator) -> Tensor:
