@@ -66,8 +66,8 @@ class Probe:
         warm, one, two = self.parts
         step = warm.steps / warm.tokens if first and not self.base else (one.steps + two.steps) / (one.tokens + two.tokens)
         begin = line((one.tokens, one.begin), (two.tokens, two.begin), tokens)
-        counted = [(min(part.rows, self.samples), part.end) for part in (one, two)]
-        return begin + passes * tokens * step + line(*counted, min(rows, self.samples))
+        few, many = ((min(part.rows, self.samples), part.end) for part in (one, two))
+        return begin + passes * tokens * step + line(few, many, min(rows, self.samples))
 
     def extra(self, rows: int, experiences: int) -> int:
         """Bytes kept after this many experiences of together this many rows, the base's too."""
