@@ -56,10 +56,10 @@ class Probe:
     def trains(self) -> bool:
         return any(part.steps for part in self.parts)
 
-    @property
-    def held(self) -> int:
-        """Bytes beside the weights, gradients and moments while it learns."""
-        return self.before + max(part.held for part in self.parts)
+    def held(self, rows: int) -> int:
+        """Bytes beside the weights, gradients and moments while it learns an experience of this many rows: a teacher's answers grow with them."""
+        _, one, two = self.parts
+        return self.before + round(line((one.rows, one.held), (two.rows, two.held), rows))
 
     def seconds(self, rows: int, tokens: int, passes: int, first: bool) -> float:
         """What learning an experience of this size takes; the first has nothing to rehearse where no base was shown."""
