@@ -56,6 +56,12 @@ def test_what_is_kept_is_fixed_or_grows_with_experiences_or_with_rows_up_to_a_bo
     assert probe(100, 200, 400, most=50).extra(rows=1000, experiences=9) == 500
 
 
+def test_a_teachers_answers_grow_with_the_rows_of_an_experience() -> None:
+    one, two = replace(PART, held=50), replace(PART, rows=20, held=90)
+    assert Probe((one, one, two), 0.0, 0, 7, float("inf"), float("inf")).held(100) == 7 + 10 + 4 * 100
+    assert Probe((PART, PART, replace(PART, rows=20)), 0.0, 0, 7, float("inf"), float("inf")).held(100) == 57
+
+
 def test_what_does_not_fit_is_not_recommended() -> None:
     every = [Planned(name, 8, 60.0 * (len(BEST) - at), 0.0, 10**9 * (len(BEST) - at), 0) for at, name in enumerate(BEST)]
     assert recommended(every, 10**10, float("inf"))[0] == BEST[0]

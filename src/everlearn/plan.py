@@ -115,9 +115,11 @@ def _planned(gathered: Gathered, recipe: Recipe, load: Load, settings: Settings,
     testing = rounds * sum(asked(gathered.parts, task) * each for task, each in asking.items())
     weights = sum(p.numel() * p.element_size() for p in model.module.parameters())
     memory = step_memory(model, every, settings).total if found.trains else weights
+    resident = resident if model.device.type == "cpu" else 0
+    held = found.held(max(rows for rows, _ in sizes)) if found.trains else 0
     extra = found.extra(len(base) + sum(rows for rows, _ in sizes), len(groups))
     steps = sum(settings.steps(rows) for rows, _ in sizes) if found.trains else 0
-    return Planned(recipe.label, steps, seconds, testing, (resident if model.device.type == "cpu" else 0) + memory + max(found.held, extra), extra)
+    return Planned(recipe.label, steps, seconds, testing, resident + memory + max(held, extra), extra)
 
 
 def recommended(planned: Sequence[Planned], free: int, minutes: float) -> tuple[str, str]:

@@ -56,18 +56,18 @@ class Probe:
     def trains(self) -> bool:
         return any(part.steps for part in self.parts)
 
-    @property
-    def held(self) -> int:
-        """Bytes beside the weights, gradients and moments while it learns."""
-        return self.before + max(part.held for part in self.parts)
+    def held(self, rows: int) -> int:
+        """Bytes beside the weights, gradients and moments while it learns an experience of this many rows: a teacher's answers grow with them."""
+        _, one, two = self.parts
+        return self.before + round(line((one.rows, one.held), (two.rows, two.held), rows))
 
     def seconds(self, rows: int, tokens: int, passes: int, first: bool) -> float:
         """What learning an experience of this size takes; the first has nothing to rehearse where no base was shown."""
         warm, one, two = self.parts
         step = warm.steps / warm.tokens if first and not self.base else (one.steps + two.steps) / (one.tokens + two.tokens)
         begin = line((one.tokens, one.begin), (two.tokens, two.begin), tokens)
-        less, more = ((min(part.rows, self.samples), part.end) for part in (one, two))
-        return begin + passes * tokens * step + line(less, more, min(rows, self.samples))
+        few, many = ((min(part.rows, self.samples), part.end) for part in (one, two))
+        return begin + passes * tokens * step + line(few, many, min(rows, self.samples))
 
     def extra(self, rows: int, experiences: int) -> int:
         """Bytes kept after this many experiences of together this many rows, the base's too."""

@@ -27,8 +27,8 @@ from everlearn.models.adapters import with_lora as put_lora
 EXAMPLES = [Example(prompt="Question:" + " what" * n + "\nAnswer:", completion=" one" * (1 + n % 3)) for n in range(7)]
 
 
-def squares(gradients: Tensor, weights: Tensor, group: Tensor) -> Tensor:
-    return gradients.square().sum(0)
+def squares(total: Tensor, gradients: Tensor, weights: Tensor, group: Tensor) -> None:
+    total += gradients.square().sum(0)
 
 
 def rough(module: PreTrainedModel) -> PreTrainedModel:

@@ -46,18 +46,19 @@ def check_kind(name: str, kind: str) -> None:
         raise SettingError(f"{name} must be one of {', '.join(get_args(Kind))}, got {kind!r}.")
 
 
-def _squares(gradients: Tensor, weights: Tensor, group: Tensor) -> Tensor:
-    return gradients.float().square_().sum(0)  # in place: they were made for this sum
+def _squares(total: Tensor, gradients: Tensor, weights: Tensor, group: Tensor) -> None:
+    for gradient in gradients.float():  # one by one: each is read once, where squares of all would be written, and read again
+        total.addcmul_(gradient, gradient)
 
 
-def _variance(gradients: Tensor, weights: Tensor, group: Tensor) -> Tensor:
+def _variance(total: Tensor, gradients: Tensor, weights: Tensor, group: Tensor) -> None:
     """With weights p that sum to 1 in each group, the sum over groups of sum_c p_c (g_c - sum_k p_k g_k)^2.
 
     The gradient of the log-probability among the choices, log p_c = s_c - logsumexp(s), is g_c minus the mean gradient.
     """
     chance = weights.view(-1, *(1,) * (gradients.dim() - 1))
     mean = gradients.new_zeros(int(group[-1]) + 1, *gradients.shape[1:]).index_add_(0, group, chance * gradients)
-    return (chance * (gradients - mean[group]).square()).sum(0)
+    total += (chance * (gradients - mean[group]).square()).sum(0)
 
 
 def _drawn(model: TrainedModel, random: Random) -> Value:

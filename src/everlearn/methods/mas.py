@@ -71,5 +71,5 @@ def squared_norm(batch: Batch, logits: Tensor) -> Tensor:
     return logits.float().square().sum(1)
 
 
-def _sizes(gradients: Tensor, weights: Tensor, group: Tensor) -> Tensor:
-    return gradients.float().abs().sum(0)
+def _sizes(total: Tensor, gradients: Tensor, weights: Tensor, group: Tensor) -> None:
+    total += gradients.float().abs().sum(0)

@@ -17,8 +17,8 @@ from everlearn.types import Batch, Row
 
 # What is differentiated: of a batch and its logits (N, V) the values (N,), to be summed over each row.
 Value = Callable[[Batch, Tensor], Tensor]
-# What is summed: of gradients (b, *shape), the rows' weights (b,) and the group each is of (b,), a tensor of that shape; 0 where all are 0.
-Reduce = Callable[[Tensor, Tensor, Tensor], Tensor]
+# What is added up: to a total, in place, of gradients (b, *shape), the rows' weights (b,) and the group each is of (b,); nothing where all are 0.
+Add = Callable[[Tensor, Tensor, Tensor, Tensor], object]
 Groups = Sequence[Sequence[Row]]
 # The gradients (end - start, *shape) of the rows from start to end; of a matrix only the lines of a slice.
 Make = Callable[[int, int, slice], Tensor]
@@ -37,8 +37,8 @@ class Call:
     gave: Tensor
 
 
-def summed(model: TrainedModel, groups: Groups, value: Value, reduce: Reduce) -> dict[str, Tensor]:
-    """The sum of `reduce` over groups of rows, by parameter; `reduce` sees whole groups, a gradient for each row.
+def summed(model: TrainedModel, groups: Groups, value: Value, add: Add) -> dict[str, Tensor]:
+    """What `add` makes of groups of rows, by parameter; it sees whole groups, a gradient for each row.
 
     Linear, embedding and norm layers give the gradients of all rows of a batch from one backward pass: the product of what a layer read and the
     gradient of what it gave, row by row. Whether that holds for this model is tried on two rows; if not, each row has a backward pass of its own.
@@ -48,8 +48,7 @@ def summed(model: TrainedModel, groups: Groups, value: Value, reduce: Reduce) ->
     with as_found(model.module):
         together = treatable(model, [row for group in parts[0] for row in group][:2])
         for part in parts:
-            add = _add_together if together else _add_alone
-            add(model, part, value, reduce, total)
+            (_add_together if together else _add_alone)(model, part, value, add, total)
     return {name: total[name].to(weight.dtype) for name, weight in model.trained().items()}
 
 
@@ -128,15 +127,15 @@ def sum_of(makers: Sequence[Make], start: int, end: int, lines: slice = ALL) -> 
     return total
 
 
-def _add_alone(model: TrainedModel, groups: Groups, value: Value, reduce: Reduce, total: dict[str, Tensor]) -> None:
+def _add_alone(model: TrainedModel, groups: Groups, value: Value, add: Add, total: dict[str, Tensor]) -> None:
     for group in groups:
         each = [gradient_alone(model, row, value) for row in group]
         weights = torch.tensor([row.weight for row in group], device=model.device)
         for name, kept in total.items():
-            kept += reduce(torch.stack([gradient[name] for gradient in each]), weights, torch.zeros(len(group), dtype=torch.long, device=model.device))
+            add(kept, torch.stack([gradient[name] for gradient in each]), weights, torch.zeros(len(group), dtype=torch.long, device=model.device))
 
 
-def _add_together(model: TrainedModel, groups: Groups, value: Value, reduce: Reduce, total: dict[str, Tensor]) -> None:
+def _add_together(model: TrainedModel, groups: Groups, value: Value, add: Add, total: dict[str, Tensor]) -> None:
     rows = [row for group in groups for row in group]
     made = gradients_together(model, rows, value) or {}
     weights = torch.tensor([row.weight for row in rows], device=model.device)
@@ -145,10 +144,12 @@ def _add_together(model: TrainedModel, groups: Groups, value: Value, reduce: Red
         for start, end in _runs([len(group) for group in groups], MOST_VALUES // total[name].numel()):
             if len(makers) == 1 and isinstance(makers[0], _Embedded):
                 used, gradients = makers[0].used(start, end)
-                total[name].index_add_(0, used, reduce(gradients, weights[start:end], owner[start:end] - owner[start]).float())
+                found = torch.zeros(gradients.shape[1:], device=gradients.device)
+                add(found, gradients, weights[start:end], owner[start:end] - owner[start])
+                total[name].index_add_(0, used, found)
             else:
                 for lines in _slices(total[name], end - start):
-                    total[name][lines] += reduce(sum_of(makers, start, end, lines), weights[start:end], owner[start:end] - owner[start])
+                    add(total[name][lines], sum_of(makers, start, end, lines), weights[start:end], owner[start:end] - owner[start])
 
 
 def _runs(sizes: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
