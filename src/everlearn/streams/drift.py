@@ -51,8 +51,8 @@ class Embedding:
     """A two-sample test on row vectors: are the latest `window` rows drawn as the rows before them were?
 
     Every `every` rows the latest are held against the up to `past` rows before them, none older than the last change, and at every fourth look against
-    the first `past` rows since that change, which a slow blend has left far behind, by the shrunk Hotelling test of `two_sample.difference`. It assumes that rows of one domain
-    come in no order: where rows about one thing come in runs, each run is a change.
+    the first `past` rows since that change, which a slow blend has left far behind, by the shrunk Hotelling test of `two_sample.difference`. It assumes
+    that rows of one domain come in no order: where rows about one thing come in runs, each run is a change.
 
     window: rows, at least 8; as many must lie before them.   level: the p-value below which it is a change, in (0, 0.1); where nothing changes there are
     at most 1.25 level / every false alarms a row, at the defaults one in 960,000.   shrink: of the covariance, as `difference` says. The defaults were
