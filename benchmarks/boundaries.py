@@ -22,7 +22,7 @@ from everlearn.results import Results, write_json
 
 METHODS = ("replay(share=1)", "distill", "routed_adapters+settings(rate=4e-3)", "keep_current")
 ORDERS = ("sequential", "blurred(overlap=0.5)")
-THIN = 150  # test rows of one task of the almanac
+THIN = 60  # test rows of one task of the almanac
 
 
 def thin(stream: Stream) -> Stream:
@@ -49,9 +49,9 @@ def main() -> None:
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--periods", type=int, default=4, help="of the almanac")
+    parser.add_argument("--periods", type=int, default=3, help="of the almanac")
     parser.add_argument("--rate", type=float, default=3e-4)
-    parser.add_argument("--passes", type=int, default=5)
+    parser.add_argument("--passes", type=int, default=3)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=8000, help="without an event a boundary every so many")
     parser.add_argument("--runs", type=Path, default=Path("runs/boundaries"))

@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Likeness:
-    """How alike every two of N rows are, (N, N): rows sum to 0, and a row is not held against itself."""
+    """How alike every two of N rows are, (N, N), in any unit: rows sum to 0, and a row is not held against itself."""
 
     matrix: Floats
 
@@ -63,8 +63,8 @@ def difference(vectors: NDArray[np.float32], shrink: float = 0.3) -> Likeness:
     mean_variance = float(np.trace(inner)) / count / min(centred.shape[1], count - 1)
     if mean_variance <= 0.0:
         return Likeness(np.zeros_like(inner))
-    near = np.linalg.solve(inner / count + shrink * mean_variance * np.eye(count), inner)
-    near = (near + near.T) / 2
+    inner[np.diag_indices(count)] += shrink * mean_variance * count
+    near = -np.linalg.inv(inner)  # but for its diagonal, and a factor, what inner times it would be
     np.fill_diagonal(near, 0.0)
     sums = near.sum(1)
     near -= (sums[:, None] + sums) / (count - 2) - sums.sum() / ((count - 1) * (count - 2))
