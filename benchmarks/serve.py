@@ -6,7 +6,7 @@ latency: one client over HTTP against a bare `generate` of the same questions, o
 ratios, question by question. batching: 16 clients at once against one client, the same requests, alternating; answers a second, the median of the ratios.
 swaps: clients ask for --seconds while the home is rolled back and promoted again 20 times; every answer must be that of the version it names.
 
-Answers are drawn at temperature 2 with a seed for latency and batching, so that they are as long as asked for; the bare call draws them too.
+Answers are drawn at temperature 2 with seeds at which they are as long as asked for, in both of the first; the bare call draws the same.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import threading
 from pathlib import Path
 from random import Random
 from time import perf_counter, sleep
+from typing import Any
 from urllib.parse import urlsplit
 
 import torch
@@ -45,7 +46,7 @@ class Client:
         self.place = urlsplit(url)
         self.line = http.client.HTTPConnection(self.place.hostname or "", self.place.port or 0, timeout=120)
 
-    def ask(self, body: dict[str, object]) -> tuple[int, dict[str, object]]:
+    def ask(self, body: dict[str, object]) -> tuple[int, dict[str, Any]]:
         self.line.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
         answer = self.line.getresponse()
         return answer.status, json.loads(answer.read())
@@ -73,8 +74,20 @@ def drawn(number: int, tokens: int = TOKENS) -> dict[str, object]:
     return {"prompt": f"Once upon a time number {number}", "max_tokens": tokens, "temperature": 2.0, "seed": number}
 
 
+def long_ones(model: TrainedModel, wanted: int, tokens: int) -> list[int]:
+    """Numbers of the first questions whose drawn answers have all the tokens that are asked for."""
+    found, number = list[int](), 0
+    while len(found) < wanted:
+        question = Example(prompt=f"Once upon a time number {number}", completion="")
+        (row,) = model.rollouts([question], tokens, WILD, Random(number))
+        found += [number] if len(row.learned) == tokens and row.tokens[-1] not in model.ends() else []
+        number += 1
+    return found
+
+
 def latency(url: str, model: TrainedModel, pairs: int, tokens: int, random: Random) -> dict[str, float]:
     """Milliseconds of one answer of so many tokens, over HTTP and bare, and their ratio less 1."""
+    numbers = long_ones(model, pairs, tokens)
     client, http_ms, bare_ms = Client(url), list[float](), list[float]()
 
     def over_http(number: int) -> int:
@@ -82,7 +95,7 @@ def latency(url: str, model: TrainedModel, pairs: int, tokens: int, random: Rand
         status, said = client.ask(drawn(number, tokens))
         http_ms.append(1000 * (perf_counter() - begun))
         assert status == 200, said
-        return int(said["usage"]["completion_tokens"])  # type: ignore[index, call-overload]
+        return int(said["usage"]["completion_tokens"])
 
     def bare(number: int) -> int:
         question = Example(prompt=f"Once upon a time number {number}", completion="")
@@ -91,21 +104,21 @@ def latency(url: str, model: TrainedModel, pairs: int, tokens: int, random: Rand
         bare_ms.append(1000 * (perf_counter() - begun))
         return len(text)
 
-    for number in range(-3, pairs):
+    assert [over_http(number) for number in numbers[:3]] == [tokens] * 3
+    http_ms.clear()  # that was to warm up
+    for number in numbers:
         for which in random.sample([over_http, bare], 2):
-            which(number + 3)
-        if number < 0:  # to warm up
-            http_ms.clear(), bare_ms.clear()
+            which(number)
     ratios = [one / other for one, other in zip(http_ms, bare_ms, strict=True)]
     middle = {"http_ms": statistics.median(http_ms), "bare_ms": statistics.median(bare_ms), "added": statistics.median(ratios) - 1}
     return {"tokens": tokens, **middle, "pairs": pairs}
 
 
-def batching(url: str, rounds: int, requests: int) -> dict[str, float]:
+def batching(url: str, model: TrainedModel, rounds: int, requests: int) -> dict[str, float]:
     """Answers a second of one client and of 16 at once, and the ratio."""
     one, many = [], []
-    for round_number in range(rounds):
-        todo = [drawn(round_number * requests + number) for number in range(requests)]
+    todo = [drawn(number) for number in long_ones(model, requests, TOKENS)]
+    for _ in range(rounds):
         one.append(requests / _took(url, todo[: requests // 4], 1) / 4)
         many.append(requests / _took(url, todo, AT_ONCE))
     ratios = [b / a for a, b in zip(one, many, strict=True)]
@@ -146,7 +159,7 @@ def swaps(url: str, home: Home, clients: int, seconds: float) -> dict[str, float
         while not over.is_set():
             begun, asking = perf_counter(), asking + 1
             status, said = client.ask({"prompt": asked(asking % 8), "max_tokens": 8})
-            text = said["choices"][0]["text"] if status == 200 else None  # type: ignore[index]
+            text = said["choices"][0]["text"] if status == 200 else None
             with lock:
                 times.append(1000 * (perf_counter() - begun))
                 counts["requests"] += 1
@@ -193,7 +206,7 @@ def main() -> None:
                     told = f"{one['http_ms']:.1f} ms over HTTP, {one['bare_ms']:.1f} ms bare: {100 * one['added']:+.1f} %"
                     print(f"one client, {one['tokens']:.0f} tokens: {told}", flush=True)
             if "batching" in parts:
-                found["batching"] = two = batching(url, given.rounds, 4 * AT_ONCE)
+                found["batching"] = two = batching(url, bare, given.rounds, 4 * AT_ONCE)
                 print(f"{AT_ONCE} clients: {two['many']:.1f} answers/s, one: {two['one']:.1f}: {two['times']:.1f} times", flush=True)
             if "swaps" in parts:
                 found["swaps"] = three = swaps(url, home, given.clients, given.seconds)
