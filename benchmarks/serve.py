@@ -20,7 +20,7 @@ import tempfile
 import threading
 from pathlib import Path
 from random import Random
-from time import perf_counter, sleep
+from time import perf_counter, process_time, sleep
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -86,31 +86,34 @@ def long_ones(model: TrainedModel, wanted: int, tokens: int) -> list[int]:
 
 
 def latency(url: str, model: TrainedModel, pairs: int, tokens: int, random: Random) -> dict[str, float]:
-    """Milliseconds of one answer of so many tokens, over HTTP and bare, and their ratio less 1."""
+    """Milliseconds of one answer of so many tokens, over HTTP and bare, and their ratio less 1; in processor time too, server and client together."""
     numbers = long_ones(model, pairs, tokens)
-    client, http_ms, bare_ms = Client(url), list[float](), list[float]()
+    client, http_ms, bare_ms, http_cpu, bare_cpu = Client(url), list[float](), list[float](), list[float](), list[float]()
 
     def over_http(number: int) -> int:
-        begun = perf_counter()
+        begun, cpu = perf_counter(), process_time()
         status, said = client.ask(drawn(number, tokens))
         http_ms.append(1000 * (perf_counter() - begun))
+        http_cpu.append(1000 * (process_time() - cpu))
         assert status == 200, said
         return int(said["usage"]["completion_tokens"])
 
     def bare(number: int) -> int:
         question = Example(prompt=f"Once upon a time number {number}", completion="")
-        begun = perf_counter()
+        begun, cpu = perf_counter(), process_time()
         (text,) = model.sample([question], tokens, WILD, Random(number), lines=True)
         bare_ms.append(1000 * (perf_counter() - begun))
+        bare_cpu.append(1000 * (process_time() - cpu))
         return len(text)
 
     assert [over_http(number) for number in numbers[:3]] == [tokens] * 3
-    http_ms.clear()  # that was to warm up
+    http_ms.clear(), http_cpu.clear()  # that was to warm up
     for number in numbers:
         for which in random.sample([over_http, bare], 2):
             which(number)
-    ratios = [one / other for one, other in zip(http_ms, bare_ms, strict=True)]
-    middle = {"http_ms": statistics.median(http_ms), "bare_ms": statistics.median(bare_ms), "added": statistics.median(ratios) - 1}
+    added, added_cpu = (statistics.median(one / other for one, other in zip(*both, strict=True)) - 1 for both in ((http_ms, bare_ms), (http_cpu, bare_cpu)))
+    middle = {name: statistics.median(of) for name, of in (("http_ms", http_ms), ("bare_ms", bare_ms), ("http_cpu_ms", http_cpu), ("bare_cpu_ms", bare_cpu))}
+    middle |= {"added": added, "added_cpu": added_cpu}
     return {"tokens": tokens, **middle, "pairs": pairs}
 
 
@@ -204,6 +207,7 @@ def main() -> None:
                 found["latency"] = every = [latency(url, bare, given.pairs, tokens, Random(0)) for tokens in (TOKENS, SHORT)]
                 for one in every:
                     told = f"{one['http_ms']:.1f} ms over HTTP, {one['bare_ms']:.1f} ms bare: {100 * one['added']:+.1f} %"
+                    told += f"; of processor time {one['http_cpu_ms']:.1f} and {one['bare_cpu_ms']:.1f}: {100 * one['added_cpu']:+.1f} %"
                     print(f"one client, {one['tokens']:.0f} tokens: {told}", flush=True)
             if "batching" in parts:
                 found["batching"] = two = batching(url, bare, given.rounds, 4 * AT_ONCE)
