@@ -20,6 +20,7 @@ from everlearn.memory.reading import passage_of
 from everlearn.serve.answers import answer_routes
 from everlearn.serve.bodies import DocumentBody, DocumentsBody, FeedbackBody
 from everlearn.serve.guard import Guard, Limits
+from everlearn.serve.pages import page_routes
 from everlearn.serve.refusals import Unknown, add_refusals, tell_refusals
 from everlearn.serve.serving import Serving, needs_lancedb
 from everlearn.types import Example
@@ -39,6 +40,7 @@ def make_app(serving: Serving, limits: Limits) -> ASGIApp:
     app.include_router(answer_routes(serving))
     app.include_router(_about(serving))
     app.include_router(_taking(serving))
+    app.include_router(page_routes(serving))
     add_refusals(app)
     tell_refusals(app)
     guarded: ASGIApp = Guard(app, limits)
