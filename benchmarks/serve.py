@@ -1,12 +1,12 @@
 """What serving costs and what batching gives; and whether a promotion or rollback is felt.
 
-    python benchmarks/serve.py [--model tiny] [--only latency,batching,swaps] [--seconds 60] [--clients 32] [--out runs/bench/serve.json]
+    python benchmarks/serve.py [--model tiny] [--temperature 2] [--only latency,batching,swaps] [--seconds 60] [--clients 32] [--out runs/bench/serve.json]
 
 latency: one client over HTTP against a bare `generate` of the same questions, one after the other in random order of the two; the median of the
 ratios, question by question. batching: 16 clients at once against one client, the same requests, alternating; answers a second, the median of the ratios.
 swaps: clients ask for --seconds while the home is rolled back and promoted again 20 times; every answer must be that of the version it names.
 
-Answers are drawn at temperature 2 with seeds at which they are as long as asked for, in both of the first; the bare call draws the same.
+Answers are drawn at --temperature with seeds at which they are as long as asked for, in both of the first; the bare call draws the same.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from everlearn.serve.running import served
 
 LEARN = {"recipe": "plain", "rate": 3e-3, "passes": 8, "batch": 8}
 OPEN = {"least_gain": "off", "most_loss": "off", "most_stale": "off"}
-WILD, TOKENS, SHORT, AT_ONCE, SWAPS = Sampling(temperature=2.0), 64, 8, 16, 20
+TOKENS, SHORT, AT_ONCE, SWAPS = 64, 8, 16, 20
 PLACES = ("Penwick", "Ashford")
 
 
@@ -70,29 +70,29 @@ def home_of(folder: Path, model: str) -> Home:
     return home
 
 
-def drawn(number: int, tokens: int = TOKENS) -> dict[str, object]:
-    return {"prompt": f"Once upon a time number {number}", "max_tokens": tokens, "temperature": 2.0, "seed": number}
+def drawn(number: int, tokens: int, heat: float) -> dict[str, object]:
+    return {"prompt": f"Once upon a time number {number}", "max_tokens": tokens, "temperature": heat, "seed": number}
 
 
-def long_ones(model: TrainedModel, wanted: int, tokens: int) -> list[int]:
+def long_ones(model: TrainedModel, wanted: int, tokens: int, heat: float) -> list[int]:
     """Numbers of the first questions whose drawn answers have all the tokens that are asked for."""
     found, number = list[int](), 0
     while len(found) < wanted:
         question = Example(prompt=f"Once upon a time number {number}", completion="")
-        (row,) = model.rollouts([question], tokens, WILD, Random(number))
+        (row,) = model.rollouts([question], tokens, Sampling(heat), Random(number))
         found += [number] if len(row.learned) == tokens and row.tokens[-1] not in model.ends() else []
         number += 1
     return found
 
 
-def latency(url: str, model: TrainedModel, pairs: int, tokens: int, random: Random) -> dict[str, float]:
+def latency(url: str, model: TrainedModel, pairs: int, tokens: int, heat: float, random: Random) -> dict[str, float]:
     """Milliseconds of one answer of so many tokens, over HTTP and bare, and their ratio less 1; in processor time too, server and client together."""
-    numbers = long_ones(model, pairs, tokens)
+    numbers = long_ones(model, pairs, tokens, heat)
     client, http_ms, bare_ms, http_cpu, bare_cpu = Client(url), list[float](), list[float](), list[float](), list[float]()
 
     def over_http(number: int) -> int:
         begun, cpu = perf_counter(), process_time()
-        status, said = client.ask(drawn(number, tokens))
+        status, said = client.ask(drawn(number, tokens, heat))
         http_ms.append(1000 * (perf_counter() - begun))
         http_cpu.append(1000 * (process_time() - cpu))
         assert status == 200, said
@@ -101,7 +101,7 @@ def latency(url: str, model: TrainedModel, pairs: int, tokens: int, random: Rand
     def bare(number: int) -> int:
         question = Example(prompt=f"Once upon a time number {number}", completion="")
         begun, cpu = perf_counter(), process_time()
-        (text,) = model.sample([question], tokens, WILD, Random(number), lines=True)
+        (text,) = model.sample([question], tokens, Sampling(heat), Random(number), lines=True)
         bare_ms.append(1000 * (perf_counter() - begun))
         bare_cpu.append(1000 * (process_time() - cpu))
         return len(text)
@@ -117,10 +117,10 @@ def latency(url: str, model: TrainedModel, pairs: int, tokens: int, random: Rand
     return {"tokens": tokens, **middle, "pairs": pairs}
 
 
-def batching(url: str, model: TrainedModel, rounds: int, requests: int) -> dict[str, float]:
+def batching(url: str, model: TrainedModel, rounds: int, requests: int, heat: float) -> dict[str, float]:
     """Answers a second of one client and of 16 at once, and the ratio."""
     one, many = [], []
-    todo = [drawn(number) for number in long_ones(model, requests, TOKENS)]
+    todo = [drawn(number, TOKENS, heat) for number in long_ones(model, requests, TOKENS, heat)]
     for _ in range(rounds):
         one.append(requests / _took(url, todo[: requests // 4], 1) / 4)
         many.append(requests / _took(url, todo, AT_ONCE))
@@ -194,6 +194,7 @@ def main() -> None:
     parser.add_argument("--only", default="latency,batching,swaps")
     parser.add_argument("--pairs", type=int, default=41)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--temperature", type=float, default=2.0, help="at which answers are drawn; lower where they would end too early")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--out", type=Path, default=Path("runs/bench/serve.json"))
@@ -204,13 +205,13 @@ def main() -> None:
         bare = open_served(home, home.head).model
         with served(home) as url:
             if "latency" in parts:
-                found["latency"] = every = [latency(url, bare, given.pairs, tokens, Random(0)) for tokens in (TOKENS, SHORT)]
+                found["latency"] = every = [latency(url, bare, given.pairs, tokens, given.temperature, Random(0)) for tokens in (TOKENS, SHORT)]
                 for one in every:
                     told = f"{one['http_ms']:.1f} ms over HTTP, {one['bare_ms']:.1f} ms bare: {100 * one['added']:+.1f} %"
                     told += f"; of processor time {one['http_cpu_ms']:.1f} and {one['bare_cpu_ms']:.1f}: {100 * one['added_cpu']:+.1f} %"
                     print(f"one client, {one['tokens']:.0f} tokens: {told}", flush=True)
             if "batching" in parts:
-                found["batching"] = two = batching(url, bare, given.rounds, 4 * AT_ONCE)
+                found["batching"] = two = batching(url, bare, given.rounds, 4 * AT_ONCE, given.temperature)
                 print(f"{AT_ONCE} clients: {two['many']:.1f} answers/s, one: {two['one']:.1f}: {two['times']:.1f} times", flush=True)
             if "swaps" in parts:
                 found["swaps"] = three = swaps(url, home, given.clients, given.seconds)
