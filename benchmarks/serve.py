@@ -1,12 +1,12 @@
 """What serving costs and what batching gives; and whether a promotion or rollback is felt.
 
-    python benchmarks/serve.py [--model tiny] [--only latency,batching,swaps] [--seconds 60] [--clients 32] [--out runs/bench/serve.json]
+    python benchmarks/serve.py [--model tiny] [--temperature 2] [--only latency,batching,swaps] [--seconds 60] [--clients 32] [--out runs/bench/serve.json]
 
 latency: one client over HTTP against a bare `generate` of the same questions, one after the other in random order of the two; the median of the
 ratios, question by question. batching: 16 clients at once against one client, the same requests, alternating; answers a second, the median of the ratios.
 swaps: clients ask for --seconds while the home is rolled back and promoted again 20 times; every answer must be that of the version it names.
 
-Answers are drawn at temperature 2 with a seed for latency and batching, so that they are as long as asked for; the bare call draws them too.
+Answers are drawn at --temperature with seeds at which they are as long as asked for, in both of the first; the bare call draws the same.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import tempfile
 import threading
 from pathlib import Path
 from random import Random
-from time import perf_counter, sleep
+from time import perf_counter, process_time, sleep
+from typing import Any
 from urllib.parse import urlsplit
 
 import torch
@@ -34,7 +35,7 @@ from everlearn.serve.running import served
 
 LEARN = {"recipe": "plain", "rate": 3e-3, "passes": 8, "batch": 8}
 OPEN = {"least_gain": "off", "most_loss": "off", "most_stale": "off"}
-WILD, TOKENS, SHORT, AT_ONCE, SWAPS = Sampling(temperature=2.0), 64, 8, 16, 20
+TOKENS, SHORT, AT_ONCE, SWAPS = 64, 8, 16, 20
 PLACES = ("Penwick", "Ashford")
 
 
@@ -45,7 +46,7 @@ class Client:
         self.place = urlsplit(url)
         self.line = http.client.HTTPConnection(self.place.hostname or "", self.place.port or 0, timeout=120)
 
-    def ask(self, body: dict[str, object]) -> tuple[int, dict[str, object]]:
+    def ask(self, body: dict[str, object]) -> tuple[int, dict[str, Any]]:
         self.line.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
         answer = self.line.getresponse()
         return answer.status, json.loads(answer.read())
@@ -69,43 +70,58 @@ def home_of(folder: Path, model: str) -> Home:
     return home
 
 
-def drawn(number: int, tokens: int = TOKENS) -> dict[str, object]:
-    return {"prompt": f"Once upon a time number {number}", "max_tokens": tokens, "temperature": 2.0, "seed": number}
+def drawn(number: int, tokens: int, heat: float) -> dict[str, object]:
+    return {"prompt": f"Once upon a time number {number}", "max_tokens": tokens, "temperature": heat, "seed": number}
 
 
-def latency(url: str, model: TrainedModel, pairs: int, tokens: int, random: Random) -> dict[str, float]:
-    """Milliseconds of one answer of so many tokens, over HTTP and bare, and their ratio less 1."""
-    client, http_ms, bare_ms = Client(url), list[float](), list[float]()
+def long_ones(model: TrainedModel, wanted: int, tokens: int, heat: float) -> list[int]:
+    """Numbers of the first questions whose drawn answers have all the tokens that are asked for."""
+    found, number = list[int](), 0
+    while len(found) < wanted:
+        question = Example(prompt=f"Once upon a time number {number}", completion="")
+        (row,) = model.rollouts([question], tokens, Sampling(heat), Random(number))
+        found += [number] if len(row.learned) == tokens and row.tokens[-1] not in model.ends() else []
+        number += 1
+    return found
+
+
+def latency(url: str, model: TrainedModel, pairs: int, tokens: int, heat: float, random: Random) -> dict[str, float]:
+    """Milliseconds of one answer of so many tokens, over HTTP and bare, and their ratio less 1; in processor time too, server and client together."""
+    numbers = long_ones(model, pairs, tokens, heat)
+    client, http_ms, bare_ms, http_cpu, bare_cpu = Client(url), list[float](), list[float](), list[float](), list[float]()
 
     def over_http(number: int) -> int:
-        begun = perf_counter()
-        status, said = client.ask(drawn(number, tokens))
+        begun, cpu = perf_counter(), process_time()
+        status, said = client.ask(drawn(number, tokens, heat))
         http_ms.append(1000 * (perf_counter() - begun))
+        http_cpu.append(1000 * (process_time() - cpu))
         assert status == 200, said
-        return int(said["usage"]["completion_tokens"])  # type: ignore[index, call-overload]
+        return int(said["usage"]["completion_tokens"])
 
     def bare(number: int) -> int:
         question = Example(prompt=f"Once upon a time number {number}", completion="")
-        begun = perf_counter()
-        (text,) = model.sample([question], tokens, WILD, Random(number), lines=True)
+        begun, cpu = perf_counter(), process_time()
+        (text,) = model.sample([question], tokens, Sampling(heat), Random(number), lines=True)
         bare_ms.append(1000 * (perf_counter() - begun))
+        bare_cpu.append(1000 * (process_time() - cpu))
         return len(text)
 
-    for number in range(-3, pairs):
+    assert [over_http(number) for number in numbers[:3]] == [tokens] * 3
+    http_ms.clear(), http_cpu.clear()  # that was to warm up
+    for number in numbers:
         for which in random.sample([over_http, bare], 2):
-            which(number + 3)
-        if number < 0:  # to warm up
-            http_ms.clear(), bare_ms.clear()
-    ratios = [one / other for one, other in zip(http_ms, bare_ms, strict=True)]
-    middle = {"http_ms": statistics.median(http_ms), "bare_ms": statistics.median(bare_ms), "added": statistics.median(ratios) - 1}
+            which(number)
+    added, added_cpu = (statistics.median(one / other for one, other in zip(*both, strict=True)) - 1 for both in ((http_ms, bare_ms), (http_cpu, bare_cpu)))
+    middle = {name: statistics.median(of) for name, of in (("http_ms", http_ms), ("bare_ms", bare_ms), ("http_cpu_ms", http_cpu), ("bare_cpu_ms", bare_cpu))}
+    middle |= {"added": added, "added_cpu": added_cpu}
     return {"tokens": tokens, **middle, "pairs": pairs}
 
 
-def batching(url: str, rounds: int, requests: int) -> dict[str, float]:
+def batching(url: str, model: TrainedModel, rounds: int, requests: int, heat: float) -> dict[str, float]:
     """Answers a second of one client and of 16 at once, and the ratio."""
     one, many = [], []
-    for round_number in range(rounds):
-        todo = [drawn(round_number * requests + number) for number in range(requests)]
+    todo = [drawn(number, TOKENS, heat) for number in long_ones(model, requests, TOKENS, heat)]
+    for _ in range(rounds):
         one.append(requests / _took(url, todo[: requests // 4], 1) / 4)
         many.append(requests / _took(url, todo, AT_ONCE))
     ratios = [b / a for a, b in zip(one, many, strict=True)]
@@ -146,7 +162,7 @@ def swaps(url: str, home: Home, clients: int, seconds: float) -> dict[str, float
         while not over.is_set():
             begun, asking = perf_counter(), asking + 1
             status, said = client.ask({"prompt": asked(asking % 8), "max_tokens": 8})
-            text = said["choices"][0]["text"] if status == 200 else None  # type: ignore[index]
+            text = said["choices"][0]["text"] if status == 200 else None
             with lock:
                 times.append(1000 * (perf_counter() - begun))
                 counts["requests"] += 1
@@ -178,6 +194,7 @@ def main() -> None:
     parser.add_argument("--only", default="latency,batching,swaps")
     parser.add_argument("--pairs", type=int, default=41)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--temperature", type=float, default=2.0, help="at which answers are drawn; lower where they would end too early")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--out", type=Path, default=Path("runs/bench/serve.json"))
@@ -188,12 +205,13 @@ def main() -> None:
         bare = open_served(home, home.head).model
         with served(home) as url:
             if "latency" in parts:
-                found["latency"] = every = [latency(url, bare, given.pairs, tokens, Random(0)) for tokens in (TOKENS, SHORT)]
+                found["latency"] = every = [latency(url, bare, given.pairs, tokens, given.temperature, Random(0)) for tokens in (TOKENS, SHORT)]
                 for one in every:
                     told = f"{one['http_ms']:.1f} ms over HTTP, {one['bare_ms']:.1f} ms bare: {100 * one['added']:+.1f} %"
+                    told += f"; of processor time {one['http_cpu_ms']:.1f} and {one['bare_cpu_ms']:.1f}: {100 * one['added_cpu']:+.1f} %"
                     print(f"one client, {one['tokens']:.0f} tokens: {told}", flush=True)
             if "batching" in parts:
-                found["batching"] = two = batching(url, given.rounds, 4 * AT_ONCE)
+                found["batching"] = two = batching(url, bare, given.rounds, 4 * AT_ONCE, given.temperature)
                 print(f"{AT_ONCE} clients: {two['many']:.1f} answers/s, one: {two['one']:.1f}: {two['times']:.1f} times", flush=True)
             if "swaps" in parts:
                 found["swaps"] = three = swaps(url, home, given.clients, given.seconds)

@@ -22,12 +22,14 @@ def test_it_says_where_it_answers_and_ends_at_a_signal(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "everlearn", "serve", str(home.folder), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        line = process.stdout.readline()
-        found = re.fullmatch(r"Version 0 \((\w{16})\) of .* answers at (http://127\.0\.0\.1:\d+)/v1\. Ctrl-C stops\.\n", line)
-        assert found is not None, line
-        assert call(found[2], "GET", "/health").json["id"] == found[1] == home.head.id
-        assert call(found[2], "POST", "/v1/completions", ASK).json["choices"][0]["text"] == " 12"
-        process.send_signal(signal.SIGTERM)
+        try:
+            line = process.stdout.readline()
+            found = re.fullmatch(r"Version 0 \((\w{16})\) of .* answers at (http://127\.0\.0\.1:\d+)/v1\. Ctrl-C stops\.\n", line)
+            assert found is not None, line
+            assert call(found[2], "GET", "/health").json["id"] == found[1] == home.head.id
+            assert call(found[2], "POST", "/v1/completions", ASK).json["choices"][0]["text"] == " 12"
+        finally:
+            process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=120)
         assert errors == ""
         assert process.returncode in (0, -signal.SIGTERM)  # uvicorn hands a signal on once it has ended well

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from everlearn import DataError, Example, Home, Passage, StateError
+from everlearn import DataError, Example, Home, Passage, StateError, forget, traces
 from everlearn.serve.documents import Documents
 
 MAYORS = [
@@ -63,6 +63,13 @@ def test_what_cannot_be_taken_in_changes_nothing(documents: Documents, home: Hom
     (home.folder / "forgetting.json").write_text("{}")
     with pytest.raises(StateError, match="being forgotten"):
         documents.add([Passage("A text.")])
+
+
+def test_forget_takes_a_source_out_of_the_documents_too(documents: Documents, home: Home) -> None:
+    assert "documents.jsonl" in traces(home, "herald")
+    forget(home, source="herald")
+    assert traces(home, "herald") == []
+    assert [passage.source for passage in documents.read(question("Who is the mayor of Ashford?"))[1]] == ["gazette"]
 
 
 def test_a_broken_file_is_named(home: Home) -> None:

@@ -9,8 +9,9 @@ from queue import Queue
 
 import pytest
 import torch
+from transformers import T5Config, T5ForConditionalGeneration
 
-from everlearn import Example, Home, load_model
+from everlearn import Example, Home, Seq2SeqModel, load_model
 from everlearn.models.sampling import Sampling
 from everlearn.serve.asking import Ask, Overloaded, Piece, TooLong
 from everlearn.serve.engine import Engine
@@ -150,3 +151,17 @@ def test_what_a_memory_puts_before_a_question_leaves_the_answer_room(engine: Eng
         (piece,) = heard(pieces)
         whole = len(two[0].model.encoder.prompts([told])[0])
         assert piece.asked == (whole if wanted is None else wanted)
+
+
+def test_an_encoder_decoder_answers_too_in_batches_side_by_side(engine: Engine, two: tuple[Served, Served]) -> None:
+    tokenizer = load_model("tiny").tokenizer
+    config = T5Config(vocab_size=len(tokenizer), d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2, decoder_start_token_id=0)
+    torch.manual_seed(1)
+    model = Seq2SeqModel(T5ForConditionalGeneration(config).eval(), tokenizer)
+    served = Served(two[0].version, model, lambda questions: questions)
+    texts = [f"Who keeps the lamp {'of Penwick ' * n}?" for n in range(6)]
+    queues = [Queue[Piece | Exception]() for _ in texts]
+    for text, pieces in zip(texts, queues, strict=True):
+        engine.submit(served, Ask(question(text), 6), pieces.put)
+    found = ["".join(piece.text for piece in heard(pieces)) for pieces in queues]
+    assert found == model.generate([question(text) for text in texts], 6, lines=True)

@@ -62,6 +62,16 @@ def test_only_known_names_and_origins_are_answered(guarded: tuple[str, Home]) ->
         assert "[serve] origins" in told
 
 
+def test_a_page_of_a_known_origin_is_told_so_before_it_calls(guarded: tuple[str, Home]) -> None:
+    url, _ = guarded
+    asks = {"Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "authorization"}
+    told = call(url, "OPTIONS", "/v1/completions", None, None, Origin="https://pages.example.org", **asks)
+    assert (told.status, told.headers["access-control-allow-origin"]) == (200, "https://pages.example.org")
+    assert call(url, "OPTIONS", "/v1/completions", None, None, Origin="https://evil.example.org", **asks).status == 400
+    told = call(url, "POST", "/v1/completions", ASK, None, Origin="https://pages.example.org", Authorization=f"Bearer {KEY}")
+    assert told.headers["access-control-allow-origin"] == "https://pages.example.org"
+
+
 def test_a_body_has_a_size_a_type_and_a_form(guarded: tuple[str, Home]) -> None:
     url, _ = guarded
     key = {"Authorization": f"Bearer {KEY}"}

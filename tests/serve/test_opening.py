@@ -25,7 +25,6 @@ EXACT = [
     "codebook(steps=20)",
     "routed_adapters(rank=2, features=64, router=arrow)+retrieval",
     "slao(rank=2)",
-    "recover(prompts=memory)+replay(share=1)",
 ]
 WRITTEN_OUT = ["expand(every=2)"]
 QUESTIONS = [Example(prompt=asked(n), completion=" Ashford") for n in (0, 5, 90)] + [Example(prompt="Question: What is 7 plus 5?\nAnswer:", completion=" 12")]

@@ -20,6 +20,7 @@ ROUTES = {
     "POST /v1/embeddings",
     "GET /v1/models",
     "GET /v1/models/{name}",
+    "GET /",
     "GET /health",
     "GET /metrics",
     "POST /v1/feedback",

@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from everlearn.errors import DataError
@@ -18,10 +20,12 @@ from everlearn.memory.reading import passage_of
 from everlearn.serve.answers import answer_routes
 from everlearn.serve.bodies import DocumentBody, DocumentsBody, FeedbackBody
 from everlearn.serve.guard import Guard, Limits
+from everlearn.serve.pages import page_routes
 from everlearn.serve.refusals import Unknown, add_refusals, tell_refusals
 from everlearn.serve.serving import Serving, needs_lancedb
 from everlearn.types import Example
 from everlearn.version import VERSION
+from everlearn.versions.record import Version
 
 
 def make_app(serving: Serving, limits: Limits) -> ASGIApp:
@@ -36,9 +40,14 @@ def make_app(serving: Serving, limits: Limits) -> ASGIApp:
     app.include_router(answer_routes(serving))
     app.include_router(_about(serving))
     app.include_router(_taking(serving))
+    app.include_router(page_routes(serving))
     add_refusals(app)
     tell_refusals(app)
-    return _Metered(Guard(app, limits), app, serving)
+    guarded: ASGIApp = Guard(app, limits)
+    if limits.origins:  # their browsers ask before they call, without a key
+        methods, headers = ("GET", "POST", "DELETE"), ("Authorization", "Content-Type")
+        guarded = CORSMiddleware(guarded, allow_origins=limits.origins, allow_methods=methods, allow_headers=headers)
+    return _Metered(guarded, app, serving)
 
 
 def _about(serving: Serving) -> APIRouter:
@@ -47,14 +56,15 @@ def _about(serving: Serving) -> APIRouter:
 
     @routes.get("/v1/models", summary="The versions that can be asked")
     async def models() -> Response:
-        names = ["latest", *await asyncio.to_thread(serving.names)]
-        return JSONResponse({"object": "list", "data": [_model(name) for name in names]})
+        usable = await asyncio.to_thread(serving.usable)
+        return JSONResponse({"object": "list", "data": [_model("latest", serving.pool.standing.served.version), *(_model(f"v{v.number}", v) for v in usable)]})
 
     @routes.get("/v1/models/{name}", summary="One version")
     async def model(name: str) -> Response:
-        if name != "latest" and name not in await asyncio.to_thread(serving.names):
+        known = {f"v{version.number}": version for version in await asyncio.to_thread(serving.usable)} | {"latest": serving.pool.standing.served.version}
+        if name not in known:
             raise Unknown(f"there is no such model (model={name[:64]!r}). Name 'latest', or a version that /v1/models lists.")
-        return JSONResponse(_model(name))
+        return JSONResponse(_model(name, known[name]))
 
     @routes.get("/health", summary="Is it well, and which version answers")
     async def health() -> Response:
@@ -145,8 +155,9 @@ def _found(found: Found) -> dict[str, Any]:
     return {"score": found.score, **told}
 
 
-def _model(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "everlearn"}
+def _model(name: str, version: Version) -> dict[str, Any]:
+    created = int(datetime.fromisoformat(version.created).timestamp())
+    return {"id": name, "object": "model", "created": created, "owned_by": "everlearn"}
 
 
 def _gauges(serving: Serving) -> Iterable[tuple[str, str, str, Iterable[tuple[Mapping[str, str], float]]]]:

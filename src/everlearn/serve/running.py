@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import uvicorn
 
 GRACE = 30  # seconds that answers under way have to end in
+BACKLOG = 2048  # connections that may wait to be taken
 IDLE = 75  # seconds an unused connection stays open: longer than clients keep theirs, so that none is closed as it is used again
 SHORTEST = 16  # characters of a key
 
@@ -95,6 +96,7 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((host, port))
+        found.listen(BACKLOG)  # whoever comes before the server runs waits for it
     except OSError as problem:
         found.close()
         raise SettingError(f"the address cannot be listened on (host={host!r}, port={port}): {problem.strerror or problem}. Give another --port.") from problem

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from everlearn.errors import DataError, EverlearnError, MissingExtra, SettingError, StateError
+from everlearn.errors import DataError, MissingExtra, SettingError, StateError
 from everlearn.models.sampling import Sampling
 from everlearn.serve.asking import Ask, Piece
 from everlearn.serve.bodies import Answering
@@ -22,6 +22,7 @@ from everlearn.serve.opening import Served
 from everlearn.serve.pool import LATEST, Pool
 from everlearn.serve.refusals import Unknown
 from everlearn.types import Example
+from everlearn.versions.record import Version
 from everlearn.versions.settings import ServeTable
 
 REMEMBERED = 10_000  # answers that feedback can name by their id
@@ -127,14 +128,14 @@ class Serving:
             raise Unknown(f"no answer of this server has this id (id={id!r}). Send the prompt with the correction, or an id that is newer.")
         return self._given[id]
 
-    def names(self) -> Sequence[str]:
+    def usable(self) -> list[Version]:
         """Every version that can be asked."""
-        usable = []
+        found = []
         for version in self.home.versions():
-            with suppress(EverlearnError):
+            with suppress(StateError):
                 self.home.usable(version)
-                usable.append(f"v{version.number}")
-        return usable
+                found.append(version)
+        return found
 
     def close(self) -> None:
         """Answer what was taken, hand the feedback over, stop."""
