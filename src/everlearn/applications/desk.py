@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import exp
+from math import exp, log, sqrt
 from pathlib import Path
 
 from everlearn.applications.service import Policy
@@ -18,8 +18,8 @@ from everlearn.memory.store import DatedStore
 from everlearn.memory.tables import Vectors
 from everlearn.memory.words import words_of
 
-NEIGHBOURS = 8  # known questions that vote for their matter
-SHARP = 0.05  # cosine by which a known question must be nearer to weigh e times as much
+NEIGHBOURS = 16  # known questions that vote for their matter
+SHARP = 0.05  # likeness by which a known question must be nearer to weigh e times as much; on validation questions (docs/experiments.md)
 CORRECTED = "correction"  # the source of a question that a person answered
 
 
@@ -44,8 +44,9 @@ class Desk:
 
     The model's part is to find: the question's vector is its own state, joined with the question's words. The reply is the policy as it is written, from a
     store in which each policy of a matter closes the one before it, so no weight and no paraphrase stands between the customer and what holds.
-    Confidence is the matter's share of the votes of the nearest known questions, each exp((cosine - best cosine) / 0.05), times the cosine of its nearest one;
-    1 for a question that is known word for word.
+    A known question is as like the customer's as the mean of their vectors' cosine and of their words' (each weighing how rare it is among known questions).
+    Confidence is the matter's share of the votes of the nearest known questions, each exp((likeness - greatest) / 0.05), times the greatest likeness among
+    them; 1 for a question that is known word for word.
 
     folder: where both stores are kept.   names: a known question counts only where the customer's has every name in it: vectors take namesakes for each other.
     threshold: the confidence from which the desk answers, 0 to 1; `choose` finds one.
@@ -121,17 +122,25 @@ class Desk:
         about = [one for one in near if not self.names or self._words().about(one.passage.text, text)]
         if not about:
             return Reply("", 0.0, None)
-        asked, most = words_of(text), max(one.nearness for one in about)
+        asked = words_of(text)
         same = next((one for one in about if words_of(one.passage.text) == asked), None)
+        likeness = [(one.nearness + self._shared(asked, words_of(one.passage.text))) / 2 for one in about]
         votes, nearest = defaultdict[str, float](float), defaultdict[str, float](float)
-        for one in about:
-            votes[one.passage.origin] += exp((one.nearness - most) / SHARP)
-            nearest[one.passage.origin] = max(nearest[one.passage.origin], one.nearness)
+        for one, like in zip(about, likeness, strict=True):
+            votes[one.passage.origin] += exp((like - max(likeness)) / SHARP)
+            nearest[one.passage.origin] = max(nearest[one.passage.origin], like)
         best = same.passage.origin if same else max(votes, key=votes.__getitem__)
         if best not in held:
             return Reply("", 0.0, None)
         confidence = 1.0 if same else votes[best] / sum(votes.values()) * max(0.0, min(1.0, nearest[best]))
         return Reply(held[best].text if confidence >= self.threshold else "", confidence, held[best])
+
+    def _shared(self, one: Sequence[str], other: Sequence[str]) -> float:
+        """The cosine of two questions' words, 0 to 1, each weighing ln((texts + 1) / (texts that have it + 1/2))."""
+        lexicon = self._words()
+        weight = {word: log((lexicon.texts + 1) / (lexicon.counts.get(word, 0) + 0.5)) ** 2 for word in {*one, *other}}
+        both = sqrt(sum(weight[word] for word in set(one)) * sum(weight[word] for word in set(other)))
+        return sum(weight[word] for word in {*one} & {*other}) / both if both else 0.0
 
     def _words(self) -> Lexicon:
         if self._lexicon is None or self._lexicon[0] != self.questions.version:

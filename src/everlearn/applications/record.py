@@ -68,13 +68,6 @@ class Record:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, self.to_json())
 
-    def table(self, measures: Sequence[str] | None = None) -> str:
-        """The totals as a table for a page: a line a run, per cent, in brackets 95 % of the bootstrap."""
-        names = list(measures or self.measures)
-        rows = [["", *(f"{name} %" for name in names)], ["---", *["---:"] * len(names)]]
-        rows += [[line.name, *(cell(line.totals.get(name), line.intervals.get(name)) for name in names)] for line in self.lines]
-        return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
-
 
 def cell(value: Cell, sure: Sequence[float] | None = None) -> str:
     """A share in per cent with its interval.
