@@ -15,7 +15,7 @@ from everlearn.learn.registry import LEARNERS
 from everlearn.methods import BY_NAME
 from everlearn.methods.base import Method
 from everlearn.serve.opening import _put, open_served, parts_of
-from everlearn.serve.wrapping import AROUND, BENEATH, WRAPPERS
+from everlearn.serve.wrapping import AROUND, BENEATH, SHAPES, WRAPPERS
 from tests.serve.conftest import asked, home_of
 
 EXACT = [
@@ -25,6 +25,9 @@ EXACT = [
     "codebook(steps=20)",
     "routed_adapters(rank=2, features=64, router=arrow)+retrieval",
     "slao(rank=2)",
+    "sparse_memory(1024, top=64)+replay(share=1)",
+    "retrieval+consolidate(after=0, change=1)+replay(share=1)",
+    "consolidate(after=0, change=1)",
 ]
 WRITTEN_OUT = ["expand(every=2)"]
 QUESTIONS = [Example(prompt=asked(n), completion=" Ashford") for n in (0, 5, 90)] + [Example(prompt="Question: What is 7 plus 5?\nAnswer:", completion=" 12")]
@@ -59,11 +62,15 @@ def test_the_answering_half_has_the_settings_and_defaults_of_the_learner() -> No
         theirs = {key: of.default for key, of in inspect.signature(LEARNERS[name]).parameters.items()}
         mine = {key: of.default for key, of in list(inspect.signature(wrap).parameters.items())[3:]}
         assert list(mine.items()) == list(theirs.items()), name
+    for name, shape in SHAPES.items():
+        theirs = {key: of.default for key, of in inspect.signature(BY_NAME[name]).parameters.items()}
+        mine = {key: of.default for key, of in list(inspect.signature(shape).parameters.items())[1:]}
+        assert list(mine.items()) == list(theirs.items()), name
 
 
 def test_every_method_that_changes_a_models_structure_is_known_to_the_server() -> None:
     shaping = {name for name, method in BY_NAME.items() if method.folds or method.prepare is not Method.prepare}
-    assert shaping == BENEATH | {"slao", "subspace", "migu"}  # these leave a model whose weights are all that a version keeps
+    assert shaping == BENEATH | set(SHAPES) | {"slao", "subspace", "migu"}  # these leave a model whose weights are all that a version keeps
 
 
 def test_a_recipe_is_read_as_it_is_written() -> None:

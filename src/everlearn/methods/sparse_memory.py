@@ -9,14 +9,13 @@ from random import Random
 import torch
 from torch import Tensor, nn
 
-from everlearn.errors import DataError, ModelError, SettingError, StateError
+from everlearn.errors import DataError, ModelError, StateError
 from everlearn.methods.base import Method, State, Step, at_least
 from everlearn.methods.ewc import sampled
 from everlearn.methods.masks import mask_gradients
 from everlearn.methods.tensors import tensors_of
 from everlearn.models.batch import by_length
-from everlearn.models.feed_forward import feed_forwards
-from everlearn.models.product_keys import ProductKeys, Reader, put_beside
+from everlearn.models.product_keys import ProductKeys, Reader, add_memories
 from everlearn.models.sampling import Sampling
 from everlearn.models.weights import TrainedModel, as_found
 from everlearn.types import Batch, Example, Row
@@ -79,16 +78,9 @@ class SparseMemory(Method):
         self.documents, self.read, self.learns, self._readers, self._parts = 0, {}, {}, {}, {}
         if not self.slots:
             return
-        parts = feed_forwards(model)
-        if self.blocks > len(parts):
-            raise SettingError(f"sparse_memory blocks must be at most the model's number of blocks, got {self.blocks!r} (blocks={len(parts)!r}).")
         for weight in model.module.parameters():
             weight.requires_grad_(False)
-        width = int(model.module.config.get_text_config(decoder=True).hidden_size)
-        for number in range(1, self.blocks + 1):
-            part = parts[len(parts) * number // (self.blocks + 1)]
-            memory = ProductKeys(width, self.slots, self.heads, self.reads).to(model.device)
-            put_beside(part, memory)
+        for part, memory in add_memories(model, self.slots, self.blocks, self.heads, self.reads):
             self._parts[next(name for name, weight in model.trained().items() if weight is memory.values)] = part
         _short_pass(model)
 

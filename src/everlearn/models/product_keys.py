@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from everlearn.errors import ModelError
+from everlearn.errors import ModelError, SettingError
+from everlearn.models.feed_forward import feed_forwards
+from everlearn.models.weights import TrainedModel
 
 HALF = 32  # directions of what is read that one half of a query holds, at most; 16 and 32 select alike on the tiny model
 SHARP = 4.0  # of the softmax over what is read: at 1 the slots that the new rows read are read less by the others, and learn slower
@@ -109,6 +111,23 @@ def put_beside(feed_forward: nn.Module, memory: ProductKeys) -> None:
         raise ModelError("this model has memory layers already (layer='memory'). Name sparse_memory once.")
     feed_forward.add_module("memory", memory)
     feed_forward.register_forward_hook(_added)
+
+
+def add_memories(model: TrainedModel, slots: int, blocks: int, heads: int, reads: int) -> list[tuple[nn.Module, ProductKeys]]:
+    """Put a memory beside the feed-forwards of `blocks` blocks, evenly from the first to the last; these with their memories.
+
+    Raises SettingError where the model has fewer blocks, ModelError for a model whose blocks are not known.
+    """
+    parts = feed_forwards(model)
+    if blocks > len(parts):
+        raise SettingError(f"sparse_memory blocks must be at most the model's number of blocks, got {blocks!r} (blocks={len(parts)!r}).")
+    width, found = int(model.module.config.get_text_config(decoder=True).hidden_size), list[tuple[nn.Module, ProductKeys]]()
+    for number in range(1, blocks + 1):
+        part = parts[len(parts) * number // (blocks + 1)]
+        memory = ProductKeys(width, slots, heads, reads).to(model.device)
+        put_beside(part, memory)
+        found.append((part, memory))
+    return found
 
 
 def memories(module: nn.Module) -> dict[str, ProductKeys]:

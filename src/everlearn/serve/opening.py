@@ -20,7 +20,7 @@ from everlearn.memory.retrieval import RetrievalModel
 from everlearn.models.adapters import Lora, adapted
 from everlearn.models.load import load_model
 from everlearn.models.weights import TrainedModel
-from everlearn.serve.wrapping import AROUND, BENEATH, WRAPPERS
+from everlearn.serve.wrapping import AROUND, BENEATH, SHAPES, WRAPPERS
 from everlearn.types import Example
 from everlearn.versions.home import Home
 from everlearn.versions.record import Version
@@ -84,7 +84,8 @@ def _part(written: ast.expr) -> tuple[str, dict[str, Any]]:
     if not isinstance(written, ast.Call):
         return ast.unparse(written), {}
     name = ast.unparse(written.func)
-    settings = list(inspect.signature(WRAPPERS[name]).parameters)[3:] if name in WRAPPERS else []
+    made, before = (WRAPPERS.get(name), 3) if name in WRAPPERS else (SHAPES.get(name), 1)
+    settings = list(inspect.signature(made).parameters)[before:] if made else []
     given = {key: _value(value) for key, value in zip(settings, written.args, strict=False)}
     return name, {**given, **{word.arg or "": _value(word.value) for word in written.keywords}}
 
@@ -104,6 +105,9 @@ def _loaded(home: Home, version: Version, device: str | None) -> TrainedModel:
     weights = home.objects.get_tensors(version.kept.weights)
     if rank := next((int(value.shape[0]) for name, value in weights.items() if ".lora_A." in name), 0):
         adapted(model, Lora(rank))  # where a method put them in
+    for name, given in parts_of(version.recipe):
+        if name in SHAPES:
+            SHAPES[name](model, **given)
     _put(model, weights, version)
     return model
 

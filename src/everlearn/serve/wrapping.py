@@ -23,6 +23,7 @@ from everlearn.memory.store import DatedStore
 from everlearn.models.adapters import FIRST, Lora, adapted, add_adapter, pairs
 from everlearn.models.arrow import directions, scores
 from everlearn.models.feed_forward import last_projections, place_of
+from everlearn.models.product_keys import add_memories
 from everlearn.models.routed import RoutedModel
 from everlearn.models.router import BASE, Prompt, Router
 from everlearn.models.state import on_device
@@ -106,11 +107,38 @@ def routed_adapters(
     return RoutedModel(model, choose)
 
 
+def consolidate(
+    model: TrainedModel | RetrievalModel, beneath: TrainedModel, saved: Saved, after: int = 2, change: float = 0.015, most: int | None = None
+) -> RetrievalModel:
+    """The model with the store that its weights are taught from; where the recipe names none, the one with defaults."""
+    return model if isinstance(model, RetrievalModel) else retrieval(model, beneath, saved["inner"])
+
+
+def sparse_memory(
+    model: TrainedModel,
+    slots: int = 16384,
+    top: int = 1024,
+    blocks: int = 1,
+    heads: int = 4,
+    reads: int = 8,
+    factor: float = 1500.0,
+    rows: int = 1024,
+    seed: int = 0,
+) -> None:
+    """Put the memories in; their values come with the version's weights."""
+    if slots:
+        for weight in model.module.parameters():
+            weight.requires_grad_(False)
+        add_memories(model, slots, blocks, heads, reads)
+
+
 WRAPPERS: Mapping[str, Callable[..., TrainedModel | RetrievalModel]] = {
     "codebook": codebook,
+    "consolidate": consolidate,
     "knn_lm": knn_lm,
     "retrieval": retrieval,
     "routed_adapters": routed_adapters,
 }
+SHAPES: Mapping[str, Callable[..., None]] = {"sparse_memory": sparse_memory}  # by the method's name, what it puts into a model before its weights
 AROUND = {*WRAPPERS, "recover"}  # learners around the loop: each keeps the state of the one inside it
 BENEATH = {"expand", "inf_lora", "o_lora"}  # change what lies beneath the weights that a version keeps
