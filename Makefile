@@ -21,7 +21,7 @@ lint: .venv/test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Speed; DATA holds the streams (instructions is needed). About 25 minutes on two idle cores.
+# Speed; DATA holds the streams (instructions is needed).
 bench: .venv/test
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore benchmarks/plain_speed.py $(DATA)/instructions
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore benchmarks/method_cost.py

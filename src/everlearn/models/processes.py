@@ -57,7 +57,11 @@ class Processes:
 
     def add(self, value: Tensor) -> Tensor:
         """The sum over all processes, in place."""
-        if self.several:
+        if self.several and distributed.get_backend() == "nccl" and not value.is_cuda:  # which sums what is on its devices alone
+            there = value.cuda()
+            distributed.all_reduce(there)
+            value.copy_(there)
+        elif self.several:
             distributed.all_reduce(value)
         return value
 
