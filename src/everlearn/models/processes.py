@@ -57,7 +57,7 @@ class Processes:
 
     def add(self, value: Tensor) -> Tensor:
         """The sum over all processes, in place."""
-        if self.several and distributed.get_backend() == "nccl" and not value.is_cuda:  # which sums what is on its devices alone
+        if self.several and torch.cuda.is_available() and not value.is_cuda:  # NCCL sums what is on its devices alone
             there = value.cuda()
             distributed.all_reduce(there)
             value.copy_(there)
