@@ -70,3 +70,11 @@ def test_on_the_almanac_rates_tell_relations_that_change_from_those_that_never_d
     assert precision >= 0.95
     assert recall >= 0.6
     assert kept_out(stream, 1.0)[0] < 0.5
+
+
+def test_what_the_weights_know_of_a_store_that_was_there_before_is_the_last_time_it_was_told() -> None:
+    ann, bo = mayor("Ashford", "Ann", "2020"), mayor("Ashford", "Bo", "2021")
+    store, past = [passage_of(ann), passage_of(bo)], {bo.question or "": bo}
+    found = facts_of(store, {passage.id: 1 for passage in store if passage}, past)
+    assert [(fact.row.completion, fact.ended, fact.changes) for fact in found] == [(" Ann", 1, 0), (" Bo", None, 1)]
+    assert found[-1].passage == "", "known, so not to be taught again"

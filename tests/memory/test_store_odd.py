@@ -261,3 +261,31 @@ def test_what_the_condition_holds_true_of_rows_holds_of_what_they_say(store: Dat
             assert found == {told["number"] for told in every if tables.holds(told, as_of, source, tables.now())}
             held += len(found)
     assert held > 50
+
+
+def test_a_condition_is_put_to_all_rows_where_the_nearest_cells_hold_none_that_fulfil_it(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).normal(size=(6000, 8)).astype(np.float32)
+    vectors[-1] = -vectors[0]
+    store = DatedStore(tmp_path / "many", index_rows=1000)
+    told = [Passage(f"row {at}", source="few" if at == 5999 else "many", valid_from="1990" if at == 5999 else "2020") for at in range(6000)]
+    store.add(told, vectors=vectors)
+    for search in (Search(k=1, kind="vector", source="few"), Search(k=1, kind="vector", as_of="1995")):
+        (found,) = store.search_all([""], search, vectors[:1])
+        assert [one.passage.text for one in found] == ["row 5999"]
+
+
+def test_a_store_whose_words_have_no_index_yet_makes_it(store: DatedStore) -> None:
+    store.add([OWLS])
+    store._table.drop_index("words_idx")  # as a kill between making the table and its index leaves it
+    store.add([Passage("Bees hum.", "bees", "2020", source="a")])
+    assert [found.passage.text for found in store.search("bees hum", k=1, kind="words")] == ["Bees hum."]
+
+
+def test_a_search_takes_a_date_in_any_form_and_a_delete_of_nothing_does_nothing(store: DatedStore) -> None:
+    store.add([OWLS])
+    assert store.search_all(["owls"], Search(as_of="2021")) == store.search_all(["owls"], Search(as_of="2021-01-01"))
+    with pytest.raises(DataError, match="as_of"):
+        Search(as_of="soon")
+    before = store.version
+    assert store.delete(source="nobody") == 0
+    assert store.version == before

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from everlearn import Consolidate, Example, Home, HomeSettings, TestSet, Version, create_home, forget, open_version, traces, update
+from everlearn import Consolidate, Example, Home, HomeSettings, SettingError, TestSet, Version, create_home, forget, open_version, traces, update
 from everlearn.upkeep.opening import learner_state
 
 RIVERS = "Aller Brue Cherwell Derwent Exe Frome Gade Humber".split()
@@ -103,3 +103,15 @@ def test_a_store_goes_on_when_a_home_begins_to_consolidate(tmp_path: Path) -> No
     assert (right(home, "one"), right(home, "two"), taught(home)) == (8, 8, set())
     assert told(home, "three").accepted
     assert (right(home, "one"), taught(home)) == (8, {"one", "two"})
+
+
+@pytest.mark.parametrize(("recipe", "other"), [(RECIPE, RECIPE.replace("after=1", "after=2")), ("knn_lm", "knn_lm(temperature=0.2)")])
+def test_what_a_memory_holds_is_not_lost_to_other_settings(recipe: str, other: str, tmp_path: Path) -> None:
+    home = create_home(tmp_path / "home")
+    set_up(home, FAST, 0, recipe)
+    told(home, "one")
+    set_up(home, FAST, 0, other)
+    with pytest.raises(SettingError, match="Put the recipe back"):
+        told(home, "two")
+    set_up(home, FAST, 0, recipe)
+    told(home, "two")

@@ -11,6 +11,11 @@ from everlearn.memory.writing import by_key, rewritten
 FRAGMENT = 32  # bits of a row's address within its file
 
 
+def told_by(table: Any, source: str, id: str) -> bool:
+    """Is there a row that this source told, or this passage."""
+    return bool(table.count_rows(_condition(source, id)))
+
+
 def erased(table: Any, source: str, id: str) -> int:
     """Take out what this source alone said, or this passage, in one commit; how many rows went.
 
@@ -19,8 +24,7 @@ def erased(table: Any, source: str, id: str) -> int:
     """
     import pyarrow as pa
 
-    condition = f"array_has(sources, {quoted(source)})" if source else f"id = {quoted(id)}"
-    there = rows_where(table, condition)
+    there = rows_where(table, _condition(source, id))
     if not there.num_rows:
         return 0
     links = links_of(there)
@@ -53,3 +57,7 @@ def _left(table: Any, links: list[Link], gone: set[str], source: str) -> dict[st
 def _of_file(table: Any, file: int) -> Any:
     """All rows of one file, vectors too."""
     return rows_where(table, f"_rowid >= {file << FRAGMENT} AND _rowid < {(file + 1) << FRAGMENT}", vectors=True)
+
+
+def _condition(source: str, id: str) -> str:
+    return f"array_has(sources, {quoted(source)})" if source else f"id = {quoted(id)}"

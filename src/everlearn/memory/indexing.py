@@ -14,9 +14,10 @@ WORDS, PLACES = "words_idx", "vector_idx"
 
 
 def up_to_date(table: Any, index_rows: int) -> None:
-    """Make the indexes anew if too many rows are in none, or a kill left vectors without theirs."""
-    rows, left_out = int(table.count_rows()), int(table.index_stats(WORDS).num_unindexed_rows)
-    if left_out > max(LEFT_OUT, SHARE_LEFT_OUT * rows) or (rows >= index_rows and not _has_places(table)):
+    """Make the indexes anew if too many rows are in none, or a kill left words or vectors without theirs."""
+    rows, words = int(table.count_rows()), table.index_stats(WORDS)
+    left_out = rows if words is None else int(words.num_unindexed_rows)
+    if words is None or left_out > max(LEFT_OUT, SHARE_LEFT_OUT * rows) or (rows >= index_rows and not _has_places(table)):
         indexed(table, index_rows, hours=1)
 
 

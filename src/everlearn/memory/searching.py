@@ -12,7 +12,7 @@ import numpy as np
 from everlearn.errors import SettingError
 from everlearn.memory import tables
 from everlearn.memory.chains import Link
-from everlearn.memory.passages import Found, searchable
+from everlearn.memory.passages import Found, iso, searchable
 from everlearn.memory.ranking import freshness, fused
 from everlearn.memory.tables import Vectors
 from everlearn.memory.words import words_of
@@ -48,6 +48,7 @@ class Search:
         if self.kind not in ("hybrid", "vector", "words"):
             raise SettingError(f"there is no such search (kind={self.kind!r}). Allowed are 'hybrid', 'vector', 'words'.")
         searchable(self.source)
+        object.__setattr__(self, "as_of", iso(self.as_of, "as_of"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def _by_vector(table: Any, vector: Vectors, search: Search) -> list[Candidate]:
 
     def asked(depth: int, condition: str) -> list[Candidate]:
         query = table.search(vector, vector_column_name="vector").distance_type("cosine").nprobes(PROBES).refine_factor(REFINE).limit(depth)
-        query = query.where(condition, prefilter=True) if condition else query
+        query = query.where(condition, prefilter=True).bypass_vector_index() if condition else query  # the nearest cells may hold none that fulfils it
         rows = query.select([tables.LINK, "_distance"]).to_arrow()
         return [Candidate(json.loads(told), 1 - far) for told, far in zip(rows[tables.LINK].to_pylist(), rows["_distance"].to_pylist(), strict=True)]
 

@@ -60,8 +60,11 @@ def _linked(chain: Sequence[Fact], known: Example | None) -> list[Fact]:
     """The facts of one question, the known one first, each ended by the next; told again, what is known stays known."""
     course = list(chain)
     if known is not None:
-        again = answered_in(known) == answered_in(course[0].row)
-        course[: 1 if again else 0] = [Fact(known, "", 0)]
+        again = [at for at, fact in enumerate(course) if answered_in(fact.row) == answered_in(known)]
+        if again:  # the weights know the last of these, whenever it was told
+            course[again[-1]] = Fact(known, "", 0 if again[-1] == 0 else course[again[-1]].began)
+        else:
+            course.insert(0, Fact(known, "", 0))
     ends = [*(fact.began for fact in course[1:]), None]
     return [Fact(fact.row, fact.passage, fact.began, end, at) for at, (fact, end) in enumerate(zip(course, ends, strict=True))]
 

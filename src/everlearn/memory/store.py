@@ -15,7 +15,7 @@ from everlearn.errors import DataError, SettingError, StateError
 from everlearn.memory import tables
 from everlearn.memory.chains import Link, chained
 from everlearn.memory.embedders import Embedder, made_by, matrix, named
-from everlearn.memory.erasing import erased
+from everlearn.memory.erasing import erased, told_by
 from everlearn.memory.indexing import INDEX_ROWS, indexed, up_to_date
 from everlearn.memory.passages import Found, Passage, iso, searchable, subject_key
 from everlearn.memory.searching import Search, searched
@@ -115,6 +115,9 @@ class DatedStore:
         searchable(source or id)
         if self._table is None:
             return 0
+        with self._writing():
+            if not self.erasing and not told_by(self._table, source, id):
+                return 0
         with self._writing(), self._to_the_last_byte():
             return erased(self._table, source, id)
 

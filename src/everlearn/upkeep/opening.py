@@ -23,6 +23,8 @@ from everlearn.versions.record import Kept, Version
 from everlearn.versions.settings import HomeSettings
 from everlearn.versions.stored import learner_state, loaded_base
 
+HOLDING = {"codebook", "consolidate", "knn_lm"}  # memories whose learners take over nothing from other settings
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Opened:
@@ -60,7 +62,7 @@ def opened_to_learn(home: Home, parent: Version, settings: HomeSettings, attempt
     """The parent's weights under a learner of today's settings, at the rate and rehearsal of this attempt.
 
     The learner takes up the parent's state where the methods are the same; else it begins anew and is shown the rows the home kept;
-    a store that both have goes on.
+    a store that both have goes on. Raises SettingError where it would begin without what a memory of the parent's holds.
     """
     home.usable(parent)
     if dict(parent.settings)["model"] != settings.to_json()["model"]:
@@ -79,6 +81,11 @@ def opened_to_learn(home: Home, parent: Version, settings: HomeSettings, attempt
         opened.model.load(weights)
     if _methods(parent.recipe) == _methods(recipe.label):
         opened.learner.load(learner_state(home, parent))
+    elif held := sorted({name for name, _ in _methods(parent.recipe)} & HOLDING):
+        raise SettingError(
+            f"what {held[0]} holds cannot be taken over by another recipe or other settings (recipe={recipe.label!r}, version {parent.number}:"
+            f" {parent.recipe!r}). Put the recipe back, or teach the kept data anew with `everlearn rebase`."
+        )
     else:
         _begun_anew(home, parent, opened)
     return opened

@@ -24,6 +24,7 @@ from everlearn.versions.home import Home, now
 from everlearn.versions.record import Kept, Version
 from everlearn.versions.settings import HomeSettings
 
+DATED = {"retrieval", "consolidate"}  # learners that keep what was true when
 STEP = "A step of a rebase, which only its last version decides."
 
 
@@ -164,7 +165,7 @@ class Rebase:
 def taught_so_far(home: Home) -> tuple[list[_Taught], list[Example]]:
     """The updates that the head grew from, first to last, each with its rows that are still true; and what its start was shown.
 
-    Raises StateError where the home did not keep them.
+    A store keeps what was true when, so where the recipe has one, every row comes as it came. Raises StateError where the home did not keep them.
     """
     *updates, start = home.lineage(home.head)
     updates.reverse()
@@ -175,8 +176,9 @@ def taught_so_far(home: Home) -> tuple[list[_Taught], list[Example]]:
             " With [keep] data = true the rows of later updates are. Make a new home of this base, and give it the data."
         )
     rows, found = [rows_of(home, version) for version in updates], list[_Taught]()
+    dated = {part.name for part in recipe_of(home.settings.learn.recipe).parts} & DATED
     for at, version in enumerate(updates):
-        left = superseded(rows[at], [row for later in rows[at + 1 :] for row in later])
+        left = rows[at] if dated else superseded(rows[at], [row for later in rows[at + 1 :] for row in later])
         if left and version.arrived is not None:
             found.append(_Taught(Arrival(version.arrived.name, tuple(left), dict[str, TestSet]()), version))
     return found, superseded(rows_of(home, start), [row for later in rows for row in later])
