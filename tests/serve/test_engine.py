@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
-from everlearn import Example, Home, Seq2SeqModel, load_model
+from everlearn import Example, Home, ModelError, Seq2SeqModel, load_model
 from everlearn.models.sampling import Sampling
 from everlearn.serve.asking import Ask, Overloaded, Piece, TooLong
 from everlearn.serve.engine import Engine
@@ -165,3 +165,20 @@ def test_an_encoder_decoder_answers_too_in_batches_side_by_side(engine: Engine, 
         engine.submit(served, Ask(question(text), 6), pieces.put)
     found = ["".join(piece.text for piece in heard(pieces)) for pieces in queues]
     assert found == model.generate([question(text) for text in texts], 6, lines=True)
+
+
+def test_a_batch_that_cannot_be_joined_is_told_and_the_thread_goes_on(engine: Engine, two: tuple[Served, Served], monkeypatch: pytest.MonkeyPatch) -> None:
+    served, free, pieces = two[0], threading.Event(), [Queue[Piece | Exception]() for _ in range(5)]
+
+    def broken(*given: object) -> bool:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("everlearn.models.language.CausalDecoding.join", broken)
+    engine.call(free.wait)
+    for n, (limit, queue) in enumerate(zip((1, 40, 40, 40, 4), pieces, strict=True)):  # four fit; the fifth joins when the first has left
+        engine.submit(served, Ask(question(asked(n)), limit, sampling=None if n in (0, 4) else WILD, seed=n), queue.put)
+    free.set()
+    with pytest.raises(ModelError, match="out of memory"):
+        heard(pieces[4])
+    assert engine.alive
+    assert engine.answer(served, Ask(question(asked(0)), 4))

@@ -75,7 +75,7 @@ def test_a_new_version_answers_a_share_until_it_has_shown_itself(home: Home) -> 
         assert all(pool.chosen(key).name == name for key, name in names.items())
         trial = pool.standing.trial
         assert trial is not None
-        pool.judge(trial, answers=40)
+        pool.judge(trial.version.id, answers=40)
         until(lambda: pool.standing.trial is None)
         assert pool.chosen("0").name == pool.chosen("1").name == "v2"
         assert home.head.number == 2
@@ -88,8 +88,8 @@ def test_a_new_version_that_fails_is_rolled_back_in_the_home_too(home: Home) -> 
     try:
         trial = pool.standing.trial
         assert trial is not None
-        pool.judge(pool.standing.served, answers=100, bad=1)
-        pool.judge(trial, answers=25, bad=12)
+        pool.judge(pool.standing.served.version.id, answers=100, bad=1)
+        pool.judge(trial.version.id, answers=25, bad=12)
         until(lambda: home.head.number == 1)
         assert pool.standing.trial is None
         assert pool.chosen("0").name == "v1"

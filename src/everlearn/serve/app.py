@@ -68,7 +68,10 @@ def _about(serving: Serving) -> APIRouter:
 
     @routes.get("/health", summary="Is it well, and which version answers")
     async def health() -> Response:
-        standing, problem = serving.pool.standing, serving.pool.problem or serving.feedback.problem
+        standing, problem = (
+            serving.pool.standing,
+            serving.pool.problem or serving.feedback.problem or ("" if serving.engine.alive else "nothing answers any more; start the server again"),
+        )
         told = {"status": "degraded" if problem else "ok", "version": standing.served.name, "id": standing.served.version.id}
         trial = {"trial": standing.trial.name} if standing.trial is not None else {}
         return JSONResponse({**told, **trial, **({"problem": problem} if problem else {})})
@@ -88,12 +91,13 @@ def _taking(serving: Serving) -> APIRouter:
     async def feedback(body: FeedbackBody, request: Request) -> Response:
         given = None if body.id is None else serving.given(body.id)
         bad = body.rating == "bad" or (body.correction is not None and body.rating is None)
-        if given is not None and bad:
-            serving.pool.judge(given.served, bad=1)
         example = _corrected(body, None if given is None else given.question, _source(request))
+        trusted = example is not None and await asyncio.to_thread(serving.feedback.add, example)
+        if given is not None and bad and not given.judged:  # an answer is bad once, however often it is said
+            given.judged = True
+            serving.pool.judge(given.version, bad=1)
         if example is None:
             return JSONResponse({"object": "feedback", "example": None, "became": "counted"})
-        trusted = await asyncio.to_thread(serving.feedback.add, example)
         return JSONResponse({"object": "feedback", "example": example.id, "became": "to_learn" if trusted else "to_approve"})
 
     @routes.post("/v1/documents", summary="Take documents in; answers know them at once")

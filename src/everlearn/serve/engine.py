@@ -107,6 +107,11 @@ class Engine:
             self._change.notify()
         return found
 
+    @property
+    def alive(self) -> bool:
+        """Does the thread that answers run."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Answer what was taken, then stop."""
         with self._change:
@@ -158,7 +163,13 @@ class Engine:
                 self._failed(part, problem)
                 continue
             mine = [group for group in self._groups if group.served.model is served.model]
-            if mine and mine[0].decoding.join(fresh.decoding):
+            try:
+                joined = bool(mine) and mine[0].decoding.join(fresh.decoding)
+            except Exception as problem:  # half joined, none of them can go on
+                self._groups.remove(mine[0])
+                self._failed([*mine[0].answers, *part], problem)
+                continue
+            if joined:
                 mine[0].answers.extend(part)
                 continue
             if mine:

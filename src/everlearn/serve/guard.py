@@ -9,7 +9,6 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -78,7 +77,7 @@ class Guard:
                 421, f"This server is not called so (host={host[:80]!r}). Name the host in [serve] hosts of everlearn.toml to reach it by that name."
             )
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host and origin not in self.limits.origins:
+        if origin is not None and origin.partition("://")[2] != host and origin not in self.limits.origins:
             return refusal(403, f"Pages of this origin may not call here (origin={origin[:80]!r}). [serve] origins of everlearn.toml names those that may.")
         if self.limits.keys and scope["path"] not in OPEN:
             name = self._key_name(headers.get("authorization", ""))

@@ -49,7 +49,7 @@ def _family(name: str, kind: str, about: str, samples: Iterable[Sample]) -> list
     lines = [f"# HELP {name} {about}", f"# TYPE {name} {kind}"]
     for suffix, labels, value in samples:
         inner = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
-        lines.append(f"{name}{suffix}{{{inner}}} {value:g}" if inner else f"{name}{suffix} {value:g}")
+        lines.append(f"{name}{suffix}{{{inner}}} {value!r}" if inner else f"{name}{suffix} {value!r}")
     return lines
 
 

@@ -61,12 +61,12 @@ class Pool:
         self.home.usable(version)
         return self._opened(version)
 
-    def judge(self, served: Served, answers: int = 0, bad: int = 0) -> None:
-        """Count answers of a version, and those that failed or were corrected."""
+    def judge(self, version: str, answers: int = 0, bad: int = 0) -> None:
+        """Count answers of a version, by its id, and those that failed or were corrected."""
         with self._changing:
-            tally = self.tallies.setdefault(served.version.id, Tally())
+            tally = self.tallies.setdefault(version, Tally())
             tally.answers += answers
-            tally.bad += bad
+            tally.bad = min(tally.answers, tally.bad + bad)  # an answer from before the trial may be corrected in it
 
     def held(self) -> list[Served]:
         """The versions in memory."""

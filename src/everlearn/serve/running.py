@@ -64,7 +64,14 @@ def prepared(home: Home, host: str, port: int, keys: Path | None, device: str | 
     names = [*table.hosts, *([] if host in ("0.0.0.0", "::") else [host])]
     app = make_app(serving, Limits(names, table.origins, known, table.most_bytes, table.rate))
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, ws="none", timeout_graceful_shutdown=GRACE, timeout_keep_alive=IDLE
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=IDLE,
     )
     return uvicorn.Server(config), listening
 

@@ -29,12 +29,13 @@ REMEMBERED = 10_000  # answers that feedback can name by their id
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Given:
-    """An answer that was given, for feedback to name."""
+    """An answer that was given, for feedback to name. version: its id; the model itself may leave memory.   judged: was it found bad already."""
 
-    served: Served
+    version: str
     question: Example
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +103,10 @@ class Serving:
             while True:
                 piece = await heard.get()
                 if isinstance(piece, Exception):
-                    self.pool.judge(served, answers=not isinstance(piece, DataError), bad=not isinstance(piece, DataError))
+                    self.pool.judge(served.version.id, answers=not isinstance(piece, DataError), bad=not isinstance(piece, DataError))
                     raise piece
                 if piece.finish:
-                    self.pool.judge(served, answers=1)
+                    self.pool.judge(served.version.id, answers=1)
                 yield piece
                 if piece.finish:
                     return
@@ -118,7 +119,7 @@ class Serving:
 
     def remember(self, id: str, served: Served, question: Example) -> None:
         """Let feedback name this answer."""
-        self._given[id] = Given(served, question)
+        self._given[id] = Given(served.version.id, question)
         while len(self._given) > REMEMBERED:
             self._given.popitem(last=False)
 
