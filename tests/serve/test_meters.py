@@ -20,3 +20,8 @@ def test_requests_and_their_times_are_counted() -> None:
     assert "everlearn_waiting 3" in lines
     assert r'x{a="b\"\\\n"} 1' in lines
     assert lines.index("# TYPE everlearn_request_seconds histogram") < lines.index('everlearn_request_seconds_count{route="/v1/models"} 3')
+
+
+def test_a_counter_keeps_all_its_digits() -> None:
+    lines = Meters().text([("everlearn_tokens_total", "counter", "Tokens.", [({}, 1_234_567.0)])]).splitlines()
+    assert "everlearn_tokens_total 1234567" in lines
