@@ -80,16 +80,7 @@ def compare(
     or ModelError before anything is learned, and StateError while another process writes to `out`.
     """
     recipes, only = parse_methods(methods), "valid" if valid else "tests"
-    if seeds < 1:
-        raise SettingError(f"seeds must be at least 1, got {seeds!r}. It is the number of runs of each method.")
-    if engine not in ("local", "ray"):
-        raise SettingError(f"engine must be 'local' or 'ray', got {engine!r}.")
-    if engine == "ray" and (watch is not None or launched() > 1):
-        raise SettingError("engine='ray' runs elsewhere: it takes no watch, and no launcher. Leave them out, or set engine='local'.")
-    if address is not None and engine == "local":
-        raise SettingError(f"address is a Ray cluster's, got {address!r} with engine='local'. Set engine='ray', or leave it out.")
-    if not save_every >= 0:
-        raise SettingError(f"save_every must be at least 0, got {save_every!r}. It is the seconds between savings; 0 saves after every step.")
+    _check(seeds, save_every, engine, address, watch)
     given = _stream(stream)
     check_prequential(prequential, (row for experience in given for row in experience.train))
     flow = _flow(order, boundaries, orders, partial(load_model, model, None, dtype, device))
@@ -102,6 +93,20 @@ def compare(
     wanted = [_Wanted(setup, recipe, seed) for setup in reordered(whole, orders, only, given, flow) for seed in range(seeds) for recipe in recipes]
     with one_writer(folder if processes().first else None):
         return _run_all(whole, wanted, folder, _on_ray(wanted, folder, progress, save_every, address) if engine == "ray" else None, progress, watch, save_every)
+
+
+def _check(seeds: int, save_every: float, engine: str, address: str | None, watch: Watch | None) -> None:
+    """Raise SettingError for what no comparison can be made with."""
+    if seeds < 1:
+        raise SettingError(f"seeds must be at least 1, got {seeds!r}. It is the number of runs of each method.")
+    if engine not in ("local", "ray"):
+        raise SettingError(f"engine must be 'local' or 'ray', got {engine!r}.")
+    if engine == "ray" and (watch is not None or launched() > 1):
+        raise SettingError("engine='ray' runs elsewhere: it takes no watch, and no launcher. Leave them out, or set engine='local'.")
+    if address is not None and engine == "local":
+        raise SettingError(f"address is a Ray cluster's, got {address!r} with engine='local'. Set engine='ray', or leave it out.")
+    if not save_every >= 0:
+        raise SettingError(f"save_every must be at least 0, got {save_every!r}. It is the seconds between savings; 0 saves after every step.")
 
 
 def _flow(order: str, boundaries: str, orders: int, model: Callable[[], TrainedModel]) -> Callable[[Stream], Stream]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
@@ -128,7 +129,7 @@ class Embedding:
 
 
 @dataclass(slots=True)
-class _OfNumbers:
+class _OfNumbers(ABC):
     """What river's detectors share: numbers in standard deviations around the first ones since the last change, and where a change most likely began."""
 
     settle: ClassVar[int] = 30  # numbers from which mean and deviation are taken
@@ -161,13 +162,13 @@ class _OfNumbers:
         self._scale = None
         return change
 
+    @abstractmethod
     def _fresh(self) -> Any:
         """river's detector with nothing seen."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _sure(self) -> tuple[str, float | None, float]:
         """Measure, score and threshold of the change it has just found."""
-        raise NotImplementedError
 
 
 @dataclass(slots=True)

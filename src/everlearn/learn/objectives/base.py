@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn import functional
 
-from everlearn.errors import DataError, StateError
+from everlearn.errors import DataError, SettingError, StateError
 from everlearn.methods.base import State, Step
 from everlearn.models.batch import by_length
 from everlearn.models.weights import TrainedModel
@@ -17,7 +17,7 @@ from everlearn.types import Batch, Example, Out, Row
 
 
 class Objective:
-    """How an experience is learned: the sum of `loss` over the sum of `count`, over a step's micro-batches. Only these two must be written.
+    """How an experience is learned: the sum of `loss` over the sum of `count`, over a step's micro-batches. Only `loss` must be written.
 
     The loop alone divides: `loss` gives values, `count` what they are divided by. What an objective keeps it keys by row id, never by step.
     active: settings under which it must change something (for the shipped checks).   family, paper, stores, cost: for `everlearn methods`.
@@ -63,7 +63,7 @@ class Objective:
 
     def loss(self, model: TrainedModel, batch: Batch, out: Out) -> Tensor:
         """The values to be summed, of any shape; pure."""
-        raise NotImplementedError
+        raise SettingError(f"{type(self).__name__} says nothing to be minimised. Override loss.")
 
     def still(self) -> Objective:
         """The objective whose gradient methods may ask for at any time (`Step.gradient`): itself, or imitation where the rows are rollouts."""
