@@ -122,7 +122,7 @@ def _arguments(piece: str, name: str, known: Mapping[str, type | None], what: st
     try:
         call = ast.parse(piece, mode="eval").body
     except SyntaxError as problem:
-        raise SettingError(f"{piece!r} cannot be read. Write it as {name}(setting=value, ...)") from problem
+        raise SettingError(f"{piece!r} cannot be read. Write it as {name}(setting=value, ...), in quotes what is no number or word") from problem
     if isinstance(call, ast.Name):
         return {}
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):

@@ -78,6 +78,15 @@ def test_a_fact_that_was_taught_is_taught_anew_when_another_took_its_place_and_h
     assert given == [[old], [new], [back]]
 
 
+def test_a_fact_told_again_with_an_earlier_date_is_taught_once_and_has_held_as_long() -> None:
+    told, earlier = river("Penwick", "Brue", "2022"), river("Penwick", "Brue", "2020", "gazette")
+    learner = Consolidate(after=0, change=1)
+    assert noted(learner, Experience("1", (told,)), Experience("2", (earlier,)), LATER) == [[told]]
+    assert [source for _, source in learner.taught.values()] == ["atlas", "atlas"]  # by the passage that went and the one that took it in
+    waits = noted(Consolidate(after=2, change=1), Experience("1", (told,)), Experience("2", (earlier,)), LATER)
+    assert [[row.completion for row in rows] for rows in waits] == [[" Brue"]]
+
+
 def test_what_was_known_and_is_told_again_is_not_taught() -> None:
     known = river("Penwick", "Brue", "2020")
     assert noted(Consolidate(after=0, change=1), Experience("1", (river("Penwick", "Brue", "2021"),)), past=(known,)) == []

@@ -93,6 +93,16 @@ def test_what_is_served_outlives_its_learner_and_takes_its_folder_along() -> Non
     assert not folder.exists()
 
 
+def test_runs_with_one_address_have_a_store_each_that_stays(tmp_path: Path) -> None:
+    (one, _), (other, _) = learned(store=str(tmp_path)), learned(store=f"{tmp_path}/")
+    assert one.store.uri != other.store.uri
+    assert {len(one.store), len(other.store)} == {len(OLD) + len(NEW)}
+    places = [Path(learner.store.uri) for learner in (one, other)]
+    del one, other
+    gc.collect()
+    assert [place.parent == tmp_path and place.is_dir() for place in places] == [True, True]
+
+
 def test_a_state_comes_back_and_another_is_refused(both: tuple[Retrieval, RetrievalModel]) -> None:
     learner, served = both
     other = Retrieval()

@@ -180,6 +180,9 @@ def test_settings_that_do_not_fit_are_refused_before_anything_is_learned(home: H
     set_up(home, learn={"recipe": "joint"})
     with pytest.raises(SettingError, match="joint and frozen are bounds to compare with"):
         update(home, owls(0, 8), owl_test(owls(0, 8)))
+    set_up(home, learn={"recipe": "retrieval(store='s3://memory')"})
+    with pytest.raises(SettingError, match=r"a home keeps what a memory holds in its versions, not elsewhere .retrieval store='s3://memory'"):
+        update(home, owls(0, 8), owl_test(owls(0, 8)))
     assert len(home.versions()) == 1
 
 

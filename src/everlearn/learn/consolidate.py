@@ -62,7 +62,7 @@ class Consolidate(Around):
     def learn(self, model: TrainedModel, experience: Experience, checkpoint: Checkpoint | None = None) -> LearnLog:
         """Write the rows, then let the inner learner learn those of the store that have become stable, if there are any."""
         begun = perf_counter()
-        self.memory.write(experience)
+        self._write(experience)
         now, log = self.done + 1, LearnLog()
         facts = self._facts(now)
         self.memory.supersede([fact.row for fact in facts if fact.ended is None])
@@ -96,6 +96,21 @@ class Consolidate(Around):
         past = [Example.from_json(row) for row in saved["past"]]
         self.past, self.arrived, self.done = {e.question or "": e for e in past}, dict(saved["arrived"]), int(saved["done"])
         self.taught = {passage: (row[0], row[1]) for passage, row in zip(saved["taught"]["passages"], saved["taught"]["rows"], strict=True)}
+
+    def _write(self, experience: Experience) -> None:
+        """Write the rows. A fact told again with an earlier date has a new passage; what is known of the one that it took in goes on with it."""
+        before = self.memory.store.passages()
+        self.memory.write(experience)
+        after = self.memory.store.passages()
+        there = {passage.id for passage in after}
+        gone = {(passage.key, passage.text): passage.id for passage in reversed(before) if passage.id not in there}
+        known = {passage.id for passage in before}
+        for passage in after:
+            old = gone.get((passage.key, passage.text)) if passage.id not in known else None
+            if old in self.arrived:
+                self.arrived[passage.id] = self.arrived[old]
+            if old in self.taught:
+                self.taught[passage.id] = self.taught[old]
 
     def _facts(self, now: int) -> list[Fact]:
         """The store's rows and how they fared; what is new there came with this experience."""

@@ -8,6 +8,7 @@ import weakref
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
+from uuid import uuid4
 
 import torch
 
@@ -35,7 +36,8 @@ class Retrieval(Around):
     k: passages read, >= 1.   least: the cosine from which a passage is near, -1 to 1.   same: those within this of the nearest answer one question.
     names: a passage is read only where the question has every telling word of its own (a name, and what is as rare in the store).
     as_of: an ISO date; "" for now.   template: what stands before the question.   embedder: "model", or a sentence-transformers model.
-    store: a folder or an object storage's address; "" is a folder of the run's own. What it holds is part of the learner's state anyway.
+    store: a folder or an object storage's address, in which every run makes a store of its own that stays there; "" for one that goes with the run. What it
+    holds is part of the learner's state anyway.
 
     >>> from everlearn import Example, load_model
     >>> from everlearn.learn.bounds import Frozen
@@ -75,7 +77,7 @@ class Retrieval(Around):
         served = self.inner.prepare(model)
         if not isinstance(served, TrainedModel):
             raise SettingError(f"retrieval reads for the model itself (beneath={type(served).__name__!r}). Name retrieval before what wraps the model.")
-        folder = self.uri or tempfile.mkdtemp(prefix="everlearn-store-")
+        folder = f"{self.uri.rstrip('/')}/{uuid4().hex[:12]}" if self.uri else tempfile.mkdtemp(prefix="everlearn-store-")
         maker = embedder_of(self.embedder, model)
         self.model, self.store = model, DatedStore(folder, maker)
         if not self.uri:

@@ -156,6 +156,9 @@ def recipe_of(text: str) -> Recipe:
         raise SettingError(f"a home learns by one recipe, got {len(recipes)} (recipe={text!r}). Join methods by +, without commas.")
     if {part.name for part in recipes[0].parts} & {"joint", "frozen"}:
         raise SettingError(f"joint and frozen are bounds to compare with, not ways to learn on (recipe={text!r}). Name methods, such as 'keep_current'.")
+    kept = [(part.name, part.given["store"]) for part in recipes[0].parts if part.given.get("store")]
+    if kept:
+        raise SettingError(f"a home keeps what a memory holds in its versions, not elsewhere ({kept[0][0]} store={kept[0][1]!r}). Leave store out.")
     return recipes[0]
 
 
