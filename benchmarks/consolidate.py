@@ -1,7 +1,7 @@
 """Are the facts that will change kept out of the weights, and do the weights alone know those that stay?
 
-    python benchmarks/consolidate.py --choose                     what is taken at other settings, on future 1; nothing learns
-    python benchmarks/consolidate.py --weights --future 1 --only ...   what the weights alone then know, by other ways of learning
+    python benchmarks/consolidate.py --choose [--write ...]       what is taken at other settings, on future 1; nothing learns
+    python benchmarks/consolidate.py --weights --future 1 --only ... [--write ...]   what the weights alone then know, by other ways of learning
     python benchmarks/consolidate.py [--future 0] [--only ...] [--write benchmarks/results/consolidate.json]
 
 The tiny model, six periods of the almanac with 40 changed and 80 new facts each (720 rows). A row is decided on when it has held for `after` periods; the
@@ -160,7 +160,7 @@ def run(world: World, recipe: str, taught: set[str]) -> dict[str, object]:
     return {**result, "asked": {name: len(rows) for name, rows in asking.items()}, "cpu_seconds": process_time() - began}
 
 
-def weights_alone(world: World, recipe: str, taught: set[str]) -> None:
+def weights_alone(world: World, recipe: str, taught: set[str]) -> dict[str, object]:
     """Learn the stream and ask the weights alone, of what was kept and taught: to choose how they learn."""
     model = load_model("tiny")
     learner = parse_methods(recipe)[0].learner(SETTINGS, 0)
@@ -170,6 +170,23 @@ def weights_alone(world: World, recipe: str, taught: set[str]) -> None:
     asking = groups(world, taught)
     told = {name: right(model, asking[name]) for name in ("kept", "skills", "taught", "taught, other words")}
     print(recipe, f"steps={steps}", " ".join(f"{name}: {100 * value:.1f}" for name, value in told.items()), flush=True)
+    return {"recipe": recipe, "steps": steps, **told}
+
+
+def settings_tried() -> list[dict[str, float]]:
+    """What is taken at other settings, on future 1."""
+    world, found = World.of(1), list[dict[str, float]]()
+    for after in (0, 1, 2, 3):
+        for change in (0.005, 0.01, 0.015, 0.02, 0.03, 1.0):
+            found.append({"after": after, "change": change, **judged(world, after, change)})
+            print(" ".join(f"{name}={value:.3g}" for name, value in found[-1].items()), flush=True)
+    return found
+
+
+def written(path: Path | None, parts: dict[str, object]) -> None:
+    """Put these parts into the file, beside the others that it holds."""
+    if path:
+        write_json(path, {**(json.loads(path.read_text()) if path.exists() else {}), **parts})
 
 
 def main() -> None:
@@ -181,16 +198,13 @@ def main() -> None:
     parser.add_argument("--write", type=Path)
     given = parser.parse_args()
     if given.choose:
-        for after in (0, 1, 2, 3):
-            for change in (0.005, 0.01, 0.015, 0.02, 0.03, 1.0):
-                found = judged(World.of(1), after, change)
-                print(f"after={after} change={change:<6}" + " ".join(f"{name}={value:.3g}" for name, value in found.items()), flush=True)
+        written(given.write, {"choice": {"future": 1, "settings": settings_tried()}})
         return
     if given.weights:
         world = World.of(given.future)
         taught = {row.source for row, _ in taken(world, Consolidate())}
-        for recipe in given.only:
-            weights_alone(world, recipe, taught)
+        runs = [weights_alone(world, recipe, taught) for recipe in given.only]
+        written(given.write, {"weights": {"future": given.future, "runs": runs}})
         return
     plain = Consolidate()
     selection = {str(future): judged(World.of(future), plain.after, plain.change) for future in (given.future, given.future + 2, given.future + 3)}
@@ -198,10 +212,9 @@ def main() -> None:
     world = World.of(given.future)
     taught = {row.source for row, _ in taken(world, Consolidate())}
     runs = [run(world, recipe, taught) for recipe in given.only]
-    if given.write:
-        before = json.loads(given.write.read_text())["runs"] if given.write.exists() else []
-        runs = [*(one for one in before if one["recipe"] not in given.only), *runs]
-        write_json(given.write, {"future": given.future, "periods": PERIODS, "ahead": AHEAD, "selection": selection, "runs": runs})
+    before = json.loads(given.write.read_text())["runs"] if given.write and given.write.exists() else []
+    runs = [*(one for one in before if one["recipe"] not in given.only), *runs]
+    written(given.write, {"future": given.future, "periods": PERIODS, "ahead": AHEAD, "selection": selection, "runs": runs})
 
 
 if __name__ == "__main__":
