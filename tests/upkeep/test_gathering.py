@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from everlearn import SettingError, watch
+from everlearn import SettingError, StateError, watch
 from everlearn.versions.home import Home
 from tests.upkeep.conftest import SMALL, change_settings
 
@@ -50,6 +50,20 @@ def test_without_a_change_files_are_learned_once_enough_has_gathered(quick_home:
     assert became(quick_home, drops, said) == ["0.jsonl promoted", "1.jsonl promoted"]
     assert "40 rows have gathered." not in said  # 30 were enough
     assert "30 rows have gathered." in said
+
+
+def test_stopped_between_two_files_that_are_due_the_other_is_still_due(quick_home: Home, drops: Path) -> None:
+    change_settings(quick_home, learn=QUICK, watch={**SMALL["watch"], "boundaries": "every(rows=30)"})
+    write(drops / "0.jsonl", "bread", 0, 20)
+    write(drops / "1.jsonl", "bread", 20, 20)
+    stopped = watch(quick_home, drops, once=True)
+    assert next(iter(stopped)).name == "0.jsonl"
+    stopped.close()
+    write(drops / "2.jsonl", "bread", 40, 5)
+    assert became(quick_home, drops) == ["1.jsonl promoted"]
+    (quick_home.folder / "inbox" / "due.json").write_text("{")
+    with pytest.raises(StateError, match="which files are due cannot be read .* Delete it"):
+        became(quick_home, drops)
 
 
 def test_what_cannot_be_learned_does_not_wait(quick_home: Home, drops: Path) -> None:

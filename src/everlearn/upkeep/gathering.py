@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from everlearn.errors import DataError
+from everlearn.disk import write_whole
+from everlearn.errors import DataError, StateError
 from everlearn.flow import Boundaries, parse_boundaries
 from everlearn.models.load import load_model
 from everlearn.models.weights import TrainedModel
@@ -17,8 +19,10 @@ from everlearn.types import Example
 from everlearn.upkeep.opening import rows_of
 from everlearn.versions.bases import base_path
 from everlearn.versions.home import Home
-from everlearn.versions.inbox import Claim
+from everlearn.versions.inbox import INBOX, Claim
 from everlearn.versions.stored import lora_of
+
+DECIDED = "due.json"  # beside the claims of the inbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +38,15 @@ class Gathering:
 
     Else a file waits until a change, or so many tokens, lie at or behind its first row: the rows of the files in order, after the last rows that the home
     learned (as far as it keeps them), are cut as `flow.Boundaries` says. The signals are those of the home's base model, which never learns, so what was
-    found stays found. A file that cannot be read, or has a row from a source that is not trusted, is due as soon as it is the first.
+    found stays found. A file that cannot be read, or has a row from a source that is not trusted, is due as soon as it is the first. Up to which file
+    was found due is written down before the first of them is learned: stopped in between, the rest is still due. Whoever calls `due` holds the home's lock.
     """
 
     def __init__(self, home: Home) -> None:
         self.home = home
         self._base: tuple[str, TrainedModel] | None = None
         self._last: tuple[object, Due] | None = None
-        self._decided = 0  # the number of the last file that was found due
+        self._path = home.folder / INBOX / DECIDED
 
     def due(self, claims: Sequence[Claim]) -> Due:
         """Of these files, by number. Raises SettingError for boundaries that cannot be used."""
@@ -49,14 +54,25 @@ class Gathering:
         boundaries = parse_boundaries(table.boundaries)
         if boundaries.told or not claims:
             return Due(min(1, len(claims)))
-        if claims[0].number <= self._decided:
-            return Due(sum(claim.number <= self._decided for claim in claims))
+        decided = self._decided()
+        if claims[0].number <= decided:
+            return Due(sum(claim.number <= decided for claim in claims))
         key = (table.boundaries, tuple(table.trusted), self.home.head.id, tuple((claim.number, claim.approved) for claim in claims))
         if self._last is None or self._last[0] != key:
             self._last = key, self._found(boundaries, claims)
         due = self._last[1]
-        self._decided = claims[due.files - 1].number if due.files else self._decided
+        if due.files:
+            write_whole(self._path, (json.dumps({"last": claims[due.files - 1].number}) + "\n").encode())
         return due
+
+    def _decided(self) -> int:
+        """The number of the last file that was found due, 0 before the first."""
+        try:
+            return int(json.loads(self._path.read_text(encoding="utf-8"))["last"])
+        except FileNotFoundError:
+            return 0
+        except (OSError, ValueError, KeyError, TypeError) as problem:
+            raise StateError(f"which files are due cannot be read ({str(self._path)!r}): {problem}. Delete it; what waits is then judged again.") from problem
 
     def _found(self, boundaries: Boundaries, claims: Sequence[Claim]) -> Due:
         files = list[list[Example]]()
