@@ -83,3 +83,23 @@ def test_a_template_that_refuses_is_a_data_error() -> None:
     model.tokenizer.chat_template = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}{{ messages[0]['content'] }}"
     with pytest.raises(DataError, match="roles=.'system'.*no system role"):
         model.encoder.rows([Example(messages=({"role": "system", "content": "a"}, {"role": "assistant", "content": "b"}))])
+
+
+def test_a_text_is_tokenised_once_and_what_is_given_out_is_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, asked = load_model("tiny").encoder, list[str]()
+    real = encoder.tokenizer
+
+    def noting(texts: list[str], **given: object) -> object:
+        asked.extend(texts)
+        return real(texts, **given)
+
+    monkeypatch.setattr(encoder, "tokenizer", noting)
+    first = encoder.tokens(["Name the river.", "Exe", "Name the river."])
+    first[0].append(7)
+    assert encoder.tokens(["Exe", "Name the river."]) == [first[1], first[2]]
+    assert asked == ["Name the river.", "Exe"]
+    monkeypatch.setattr("everlearn.models.encode.KEPT", 5)
+    assert [encoder.tokens([f"{word} the river of Ashford."]) for word in ("Name", "Tell", "Name")][::2] == [
+        [real("Name the river of Ashford.")["input_ids"]]
+    ] * 2
+    assert asked.count("Name the river of Ashford.") == 2

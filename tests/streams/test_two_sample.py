@@ -13,8 +13,8 @@ def test_mean_and_deviation_are_those_of_every_choice_of_rows() -> None:
     sums = []
     for order in permutations(range(7), 3):
         sums.append(likeness.matrix[np.ix_(order, order)].sum())
-    assert np.mean(sums) == pytest.approx(0, abs=1e-9)
-    assert likeness.z(3) == pytest.approx(likeness.matrix[-3:, -3:].sum() / np.std(sums))
+    assert np.mean(sums) == pytest.approx(0, abs=1e-5 * float(np.std(sums)))
+    assert likeness.z(3) == pytest.approx(likeness.matrix[-3:, -3:].sum() / np.std(sums), rel=1e-4)
 
 
 def test_p_is_about_uniform_where_nothing_changes_also_for_skewed_and_repeated_rows() -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Piece = tuple[str, bool]
+KEPT = 200_000  # tokens whose texts are kept, some 10 MB; then it begins anew
 
 
 class Encoder:
@@ -31,6 +32,8 @@ class Encoder:
         self.tokenizer, self.longest, self.cut = tokenizer, longest, 0
         self.start = [] if tokenizer.bos_token_id is None else [int(tokenizer.bos_token_id)]
         self.end = int(tokenizer.eos_token_id)
+        self._known: dict[str, list[int]] = {}  # by text, what was asked for last: a row is read to be looked at for drift, to be learned, to be tested
+        self._held = 0
 
     def rows(self, examples: Iterable[Example], from_memory: bool = False) -> list[Row]:
         """One Row an Example, in order."""
@@ -56,9 +59,20 @@ class Encoder:
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Plain token ids, no special ones added."""
-        if not texts:
-            return []
-        return [list(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]]
+        found = {text: self._known.get(text) for text in texts}
+        new = [text for text, ids in found.items() if ids is None]
+        if new:
+            fresh = dict(zip(new, map(list, self.tokenizer(new, add_special_tokens=False, verbose=False)["input_ids"]), strict=True))
+            found |= fresh
+            self._keep(fresh)
+        return [list(found[text] or ()) for text in texts]
+
+    def _keep(self, fresh: dict[str, list[int]]) -> None:
+        self._held += sum(map(len, fresh.values()))
+        if self._held > KEPT:
+            self._known, self._held = {}, 0
+        else:
+            self._known.update(fresh)
 
     def _started(self, tokens: list[int]) -> list[int]:
         return tokens if tokens[:1] == self.start else self.start + tokens

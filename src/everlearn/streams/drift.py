@@ -124,8 +124,8 @@ class Embedding:
         return new, p
 
     def _p(self, test: Likeness) -> float:
-        """The test's p-value; 1 where it is above 0.1 whatever the null distribution leans to."""
-        return test.p(self.window) if test.z(self.window) > 1 else 1.0
+        """The test's p-value; 1 where even a normal's tail is not below the level: the null distribution leans to the right, and its tail is no thinner."""
+        return test.p(self.window) if math.erfc(test.z(self.window) / math.sqrt(2)) / 2 < self.level else 1.0
 
 
 @dataclass(slots=True)

@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.float32]  # the diagonal is shrunk, so that a test's p-value has three digits right
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,18 +18,24 @@ class Likeness:
 
     matrix: Floats
 
+    @property
+    def spread(self) -> float:
+        """The sum of all squares."""
+        flat = self.matrix.ravel()
+        return float(flat @ flat)
+
     def z(self, new: int) -> float:
         """How much more alike the last `new` rows are among themselves than in a random choice of as many, in standard deviations of such choices.
 
         Mean and deviation over all choices are exact; 0 where all rows are equal.
         """
-        count, spread = len(self.matrix), float((self.matrix**2).sum())
+        count, spread = len(self.matrix), self.spread
         if spread <= 0.0:
             return 0.0
         two = new * (new - 1) / (count * (count - 1))
         three = two * (new - 2) / (count - 2)
         four = three * (new - 3) / (count - 3)
-        return float(self.matrix[-new:, -new:].sum()) / math.sqrt(2 * spread * (two - 2 * three + four))
+        return float(self.matrix[-new:, -new:].sum(dtype=np.float64)) / math.sqrt(2 * spread * (two - 2 * three + four))
 
     def p(self, new: int) -> float:
         """The probability of a `z` as large where the last rows are drawn as the others were.
@@ -36,7 +43,7 @@ class Likeness:
         The null distribution is that of a weighted sum of squares (a degenerate U-statistic), so it leans to the right: it is taken as a gamma distribution
         of the same three moments, and that as a normal one by the cube root of Wilson and Hilferty 1931.
         """
-        z, spread = self.z(new), float((self.matrix**2).sum())
+        z, spread = self.z(new), self.spread
         if spread <= 0.0:
             return 1.0
         skew = 8 * float(((self.matrix @ self.matrix) * self.matrix).sum()) / (2 * spread) ** 1.5
@@ -58,15 +65,23 @@ def difference(vectors: NDArray[np.float32], shrink: float = 0.3) -> Likeness:
     >>> alike.p(20) > 0.01, difference(rows).p(20) < 1e-6
     (True, True)
     """
-    centred = vectors.astype(np.float64) - vectors.mean(0, dtype=np.float64)
+    centred = (vectors - vectors.mean(0, dtype=np.float64)).astype(np.float32)
     count, inner = len(centred), centred @ centred.T
     mean_variance = float(np.trace(inner)) / count / min(centred.shape[1], count - 1)
     if mean_variance <= 0.0:
         return Likeness(np.zeros_like(inner))
     inner[np.diag_indices(count)] += shrink * mean_variance * count
-    near = -np.linalg.inv(inner)  # but for its diagonal, and a factor, what inner times it would be
+    near = -_inverse(inner)  # but for its diagonal, and a factor, what inner times it would be
     np.fill_diagonal(near, 0.0)
-    sums = near.sum(1)
-    near -= (sums[:, None] + sums) / (count - 2) - sums.sum() / ((count - 1) * (count - 2))
+    sums = near.sum(1, dtype=np.float64)
+    sides = (sums / (count - 2)).astype(np.float32)
+    near -= sides[:, None]
+    near -= sides - np.float32(sums.sum() / ((count - 1) * (count - 2)))
     np.fill_diagonal(near, 0.0)
     return Likeness(near)
+
+
+def _inverse(matrix: Floats) -> Floats:
+    """Of a symmetric positive definite matrix; by Cholesky, in half the time of NumPy's, which knows neither."""
+    found: Floats = torch.cholesky_inverse(torch.linalg.cholesky(torch.from_numpy(matrix))).numpy()
+    return found
