@@ -33,6 +33,7 @@ METHODS = (
     "rewarm", "wsd", "rsqrt", "autoregressive", "finch",
     "subspace", f"o_lora(rank=16)+{ADAPTED}", f"inf_lora(rank=16)+{ADAPTED}", f"slao(rank=16)+{ADAPTED}", f"expand+{ADAPTED}", f"routed_adapters+{ADAPTED}",
     "kl_budget(budget=0.05)", "recover", "rejection", "self_distill",
+    "retrieval", "knn_lm", "codebook", "sparse_memory+settings(rate=2e-4)", "consolidate+replay(share=5)",
 )  # fmt: skip
 SEEDS, BEST = 3, 6
 ALMANAC = ("kept", "kept_never_rehearsed", "changed", "new", "changed_at_end", "skills")
