@@ -1,11 +1,12 @@
 """Edits one after the other: are they made, do they reach other words of the same question, does the rest stay?
 
     python benchmarks/edits.py shared/data --model models/news2016 [--only codebook] [--edits 300] [--write benchmarks/results/edits.json]
+    python benchmarks/edits.py shared/data --model models/news2016 --first 300 --at-once --only "sparse_memory(factor=500,top=4096)"
 
 The first edits of CounterFact and zsRE, in batches of ten; every method sees each batch once, and at the end all edits are asked. Reliability: the
 edited question.   generality: its paraphrase.   locality: a neighbour's question is answered, word for word, as before the first edit. What is generated
 counts where it begins with the answer and no word goes on; forced, as papers count: the share of the answer's tokens that are likeliest when those before
-are given. Settings were chosen on the edits after those reported (--first 300).
+are given. Settings were chosen on the edits after those reported (--first 300). --at-once: all edits are one experience, learned as a stream's is.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from everlearn.results import write_json
 
 BATCH, LIMIT = 10, 16
 RECIPES = ("plain", "replay(share=1)", "codebook", "retrieval", "knn_lm", "sparse_memory")
-SETTINGS = Settings(rate=3e-4, passes=10, batch=10)
+SETTINGS, AT_ONCE = Settings(rate=3e-4, passes=10, batch=10), Settings(rate=5e-4, passes=5, batch=16)
 
 
 def edits(path: Path, first: int, count: int) -> list[dict[str, Any]]:
@@ -68,16 +69,16 @@ def begins(said: str, row: Example) -> float:
     return float(said.startswith(wanted) and not said[len(wanted) : len(wanted) + 1].isalnum())
 
 
-def measured(kind: str, recipe: str, rows: Sequence[dict[str, Any]], folder: str) -> dict[str, object]:
-    model = load_model(folder)
-    learner = parse_methods(recipe)[0].learner(SETTINGS, 0)
+def measured(kind: str, recipe: str, rows: Sequence[dict[str, Any]], folder: str, at_once: bool) -> dict[str, object]:
+    model, size = load_model(folder), len(rows) if at_once else BATCH
+    learner = parse_methods(recipe)[0].learner(AT_ONCE if at_once else SETTINGS, 0)
     served = learner.prepare(model)
     new = [asked(row["prompt"], row["answer"], kind) for row in rows]
     other = [asked(row["paraphrases"][0], row["answer"], kind) for row in rows]
     near = [asked(row["neighbours"][0]["prompt"], row["neighbours"][0]["answer"], kind) for row in rows]
     before, began = generated(served, near), time.process_time()
-    for at in range(0, len(new), BATCH):
-        learner.learn(model, Experience(f"edits {at}", tuple(new[at : at + BATCH])))
+    for at in range(0, len(new), size):
+        learner.learn(model, Experience(f"edits {at}", tuple(new[at : at + size])))
     seconds = time.process_time() - began
     after = generated(served, near)
     return {
@@ -99,6 +100,7 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--edits", type=int, default=300)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--at-once", action="store_true")
     parser.add_argument("--only", nargs="*", default=RECIPES)
     parser.add_argument("--write", type=Path)
     given = parser.parse_args()
@@ -106,7 +108,7 @@ def main() -> None:
     for kind in ("counterfact", "zsre"):
         rows = edits(given.data / kind / "edits.jsonl.gz", given.first, given.edits)
         for recipe in given.only:
-            found.append(one := measured(kind, recipe, rows, given.model))
+            found.append(one := measured(kind, recipe, rows, given.model, given.at_once))
             print("  ".join(f"{value:.3f}" if isinstance(value, float) else str(value) for value in one.values()), flush=True)
     if given.write:
         again = {(one["data"], one["recipe"]) for one in found}
