@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -80,3 +82,41 @@ def test_a_home_that_is_written_to_is_waited_for_and_nothing_is_lost(home: Home,
     (home.folder / "forgetting.json").write_text("{}")
     with pytest.raises(StateError, match="being forgotten"):
         feedback.add(row(2))
+
+
+class Killed(BaseException):
+    """As a crash: nothing catches it."""
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_killed_at_any_step_what_is_not_trusted_is_never_in_the_inbox(
+    home: Home, made: Callable[..., Feedback], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    feedback = made(feedback_rows=1000)
+    feedback.add(row(1))
+    feedback._stop.set()  # by hand from here on
+    feedback._thread.join()
+    count = [0]
+
+    def counted(real: Callable[..., object]) -> Callable[..., object]:
+        def call(*given: object, **more: object) -> object:
+            count[0] += 1
+            if count[0] == number:
+                raise Killed
+            return real(*given, **more)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("rename", "replace", "unlink"):
+            patch.setattr(os, name, counted(getattr(os, name)))
+        with contextlib.suppress(Killed):
+            feedback.hand_over(all_of_it=True)
+    assert count[0] >= min(number, 7)
+    assert Inbox(home).at(INBOX) == []
+    feedback.hand_over(all_of_it=True)
+    assert Inbox(home).at(INBOX) == []
+    (waits,) = Inbox(home).at(QUARANTINE)
+    assert waits.taken
+    assert f"approve HOME {waits.number}" in (waits.place / "reason.txt").read_text()
+    assert list(feedback.folder.iterdir()) == []

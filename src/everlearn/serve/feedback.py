@@ -57,7 +57,7 @@ class Feedback:
     def hand_over(self, all_of_it: bool = False) -> list[str]:
         """Put what is enough for a file, or all there is, into the inbox; the names of the claims. Raises Busy while another process writes to the home."""
         due = [path for name in (TRUSTED, OTHERS) if (path := self.folder / name).exists() and (all_of_it or self._due(path))]
-        left = sorted(self.folder.glob("feedback-*.jsonl")) if self.folder.is_dir() else []  # of one that was stopped between two steps
+        left = self.folder.is_dir() and any(path.name.startswith(("feedback-", ".everlearn-")) for path in self.folder.iterdir())  # stopped between two steps
         if not due and not left:
             return []
         with self.home.writing():
@@ -66,7 +66,9 @@ class Feedback:
                     kind, stamp = path.name.partition(".")[0], time.strftime("%Y%m%dT%H%M%S", time.gmtime())
                     path.rename(self.folder / f"feedback-{kind}-{stamp}-{time.time_ns() % 10**9:09}.jsonl")
                 flush_folder(self.folder)
-            return [label for path in sorted(self.folder.glob("feedback-*.jsonl")) if (label := self._claimed(path))]
+            inbox = Inbox(self.home)
+            inbox.recover()  # one that was stopped after a claim leaves its file here
+            return [label for path in sorted(self.folder.glob("feedback-*.jsonl")) if (label := _claimed(inbox, path))]
 
     def close(self) -> None:
         """Hand over what is there, where the home is free; what is left goes over when a server starts again."""
@@ -74,19 +76,6 @@ class Feedback:
         self._thread.join()
         with suppress(EverlearnError):
             self.hand_over(all_of_it=True)
-
-    def _claimed(self, path: Path) -> str:
-        inbox = Inbox(self.home)
-        try:
-            claim = inbox.claim(path, None)
-        except DataError:
-            return ""
-        if claim is None:
-            return ""
-        if "-others-" in path.name:
-            why = f"It came over HTTP from a source that [serve] trusted does not name. Let it in with `everlearn approve HOME {claim.number}`."
-            claim = inbox.move(claim, QUARANTINE, why)
-        return f"{QUARANTINE if claim.place.parent.name == QUARANTINE else INBOX}/{claim.label}"
 
     def _due(self, path: Path) -> bool:
         with path.open("rb") as file:
@@ -103,3 +92,16 @@ class Feedback:
                 continue
             except EverlearnError as problem:
                 self.problem = str(problem)
+
+
+def _claimed(inbox: Inbox, path: Path) -> str:
+    """Take a file to where its rows belong, and nowhere else on the way; its place and name, "" where it cannot be taken."""
+    place, why = INBOX, ""
+    if "-others-" in path.name:
+        told = f"It came over HTTP from a source that [serve] trusted does not name. Let it in with `everlearn approve HOME {inbox.next()}`."
+        place, why = QUARANTINE, told
+    try:
+        claim = inbox.claim(path, None, place, why)
+    except DataError:
+        return ""
+    return "" if claim is None else f"{place}/{claim.label}"
