@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from everlearn.errors import Busy, DataError, EverlearnError, MissingExtra, ModelError, SettingError, StateError
 from everlearn.serve.asking import Overloaded, TooLong
 from everlearn.serve.bodies import told
+from everlearn.serve.leaving import Gone
 
 KINDS = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
@@ -30,6 +31,8 @@ def refused(problem: EverlearnError) -> JSONResponse:
     """What a client is told of an error of ours."""
     if isinstance(problem, TooLong):
         return refusal(400, str(problem), "context_length_exceeded")
+    if isinstance(problem, Gone):
+        return refusal(499, str(problem))  # nobody hears it; it is counted so
     if isinstance(problem, Unknown):
         return refusal(404, str(problem), "not_found")
     if isinstance(problem, Overloaded | Busy):

@@ -68,15 +68,15 @@ class Serving:
         except StateError as problem:
             raise Unknown(str(problem)) from problem
 
-    async def ask(self, body: Answering, question: Example, limit: int | None, number: int = 0) -> Ask:
-        """The question as the engine takes it, with what the documents say about it. number: of the choice, so that each is drawn anew."""
+    async def ask(self, body: Answering, question: Example, limit: int | None) -> Ask:
+        """The question as the engine takes it, with what the documents say about it."""
         most = self.table.most_tokens
         if limit is not None and limit > most:
             raise DataError(f"an answer may have at most {most} tokens here, got max_tokens={limit}. [serve] most_tokens of everlearn.toml is the limit.")
         sampling = None
         if body.drawn:
             sampling = Sampling(body.temperature or 1.0, body.top_k or 0, 1.0 if body.top_p is None else body.top_p)
-        seed = (secrets.randbits(63) if body.seed is None else body.seed) + number
+        seed = secrets.randbits(63) if body.seed is None else body.seed
         told = None
         if self.documents or body.as_of:
             read, passages = await asyncio.to_thread(self.documents.read, question, body.as_of)

@@ -125,6 +125,7 @@ class ServeTable(_Table):
     """How `everlearn serve` answers; a server reads it when it starts."""
 
     most_tokens: int = Field(default=1024, ge=1, description="of one answer")
+    most_answers: int = Field(default=64, ge=1, description="to one request: its prompts times n; never more than `waiting`")
     most_bytes: int = Field(default=1_000_000, ge=1000, description="of one request's body")
     rate: int = Field(default=0, ge=0, description="requests a minute from one key, or from one address without keys; 0 for no limit")
     batch: int = Field(default=32, ge=1, description="answers of one version said at once")
