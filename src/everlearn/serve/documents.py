@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 import threading
@@ -12,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from everlearn.disk import writable, write_whole
+from everlearn.disk import write_whole
 from everlearn.errors import StateError
 from everlearn.memory.lexicon import Lexicon
 from everlearn.memory.passages import Found, Passage, iso
 from everlearn.memory.reading import asked_in, with_passages
+from everlearn.serve.lines import add_lines, mend, rows_in
 from everlearn.types import Example
 from everlearn.versions.home import FORGETTING, Home
 
@@ -47,6 +47,7 @@ class Documents:
         self._seen: tuple[int, int, int] | None = None
         self._store: DatedStore | None = None
         self._lexicon = Lexicon([])
+        mend(home, self.path)
 
     def __bool__(self) -> bool:
         return self.path.exists()
@@ -61,10 +62,7 @@ class Documents:
             self._writable()
             store = self._current()
             told, self._seen = store.add(passages), None  # made anew from the file if that cannot be written
-            with writable(self.path), self.path.open("a", encoding="ascii") as file:
-                file.write("".join(json.dumps(passage.to_json()) + "\n" for passage in passages))
-                file.flush()
-                os.fsync(file.fileno())
+            add_lines(self.path, [passage.to_json() for passage in passages])
             self._noted(store)
         return told
 
@@ -75,7 +73,7 @@ class Documents:
             store = self._current()
             gone = store.delete(source=source) if len(store) else 0
             if gone:
-                kept = [row for line in self.path.read_text(encoding="utf-8").split("\n") if line and (row := json.loads(line)).get("source") != source]
+                kept = [row for row in rows_in(self.path) if row.get("source") != source]
                 write_whole(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
                 self._noted(store)
         return gone
@@ -121,7 +119,7 @@ class Documents:
         if not self.path.exists():
             return []
         try:
-            return [Passage.from_json(json.loads(line)) for line in self.path.read_text(encoding="utf-8").split("\n") if line.strip()]
+            return [Passage.from_json(row) for row in rows_in(self.path)]
         except (OSError, ValueError, TypeError) as problem:
             raise StateError(f"the documents of this home cannot be read (file={str(self.path)!r}): {problem}. Restore the file from a copy.") from problem
 

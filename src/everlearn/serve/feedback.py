@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 import threading
 import time
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from everlearn.disk import flush_folder, writable
+from everlearn.disk import flush_folder
 from everlearn.errors import Busy, DataError, EverlearnError, StateError
+from everlearn.serve.lines import add_lines, mend
 from everlearn.types import Example
 from everlearn.versions.home import FORGETTING, Home
 from everlearn.versions.inbox import INBOX, QUARANTINE, Inbox
@@ -33,6 +32,8 @@ class Feedback:
     def __init__(self, home: Home, table: ServeTable) -> None:
         self.home, self.table, self.folder = home, table, home.folder / FOLDER
         self.problem = ""
+        for path in (self.folder / TRUSTED, self.folder / OTHERS):
+            mend(home, path)
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="everlearn-feedback", daemon=True)
         self._thread.start()
@@ -43,12 +44,8 @@ class Feedback:
             raise StateError(f"something is being forgotten here (home={str(self.home.folder)!r}). Send the feedback again when that is done.")
         trusted = self.trusts(example.source)
         path = self.folder / (TRUSTED if trusted else OTHERS)
-        with self._lock, writable(path):
-            self.folder.mkdir(exist_ok=True)
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(example.to_json(), ensure_ascii=True) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+        with self._lock:
+            add_lines(path, [example.to_json()])
         return trusted
 
     def trusts(self, source: str) -> bool:

@@ -84,8 +84,8 @@ def forget(home: Home | str | Path, *, source: str | None = None, id: str | None
         if plan is not None:
             _carried_out(place, plan, progress or _silent)
         plan = planned(place, Wanted(source, id))
-        if not (plan.removed or plan.withdrawn or plan.anew):
-            return _proved(place, plan, [], [])
+        if not (plan.removed or plan.withdrawn or plan.anew) and not (proof := searched(place, plan.wanted)).places:
+            return _told(place, plan, [], [], proof)
         write_whole(place.folder / FORGETTING, json.dumps(plan.to_json(), ensure_ascii=True).encode())
         return _carried_out(place, plan, progress or _silent)
 
