@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from everlearn import Home, HomeSettings, SettingError
-from everlearn.serve.guard import Rates
+from everlearn.serve.guard import Limits, Rates
 from everlearn.serve.running import prepared, read_keys, served
 from tests.serve.calling import call
 from tests.serve.conftest import SMALL, home_of
 
-KEY, OTHER = "a-key-of-the-desk-1", "a-key-of-nobody-2"
+KEY, OTHER, WRITES = "a-key-of-the-desk-1", "a-key-of-nobody-2", "a-key-that-writes-3"
 ASK = {"prompt": "owl", "max_tokens": 2}
 
 
@@ -24,8 +24,8 @@ ASK = {"prompt": "owl", "max_tokens": 2}
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Home]]:
     """A server with a key, small limits, and a name of its own."""
     folder = tmp_path_factory.mktemp("guarded")
-    (folder / "keys").write_text(f"# who may\ndesk {KEY}\n")
-    table = {"most_bytes": 2000, "hosts": ["models.example.org"], "origins": ["https://pages.example.org"]}
+    (folder / "keys").write_text(f"# who may\ndesk {KEY}\nimport-2 {WRITES}\n")
+    table = {"most_bytes": 2000, "hosts": ["models.example.org"], "origins": ["https://pages.example.org"], "writers": ["import-*"]}
     home = home_of(folder / "home", "plain", serve=table)
     with served(home, keys=folder / "keys") as url:
         yield url, home
@@ -44,6 +44,29 @@ def test_a_right_key_is_needed(guarded: tuple[str, Home]) -> None:
         assert (status, told) == (401, "This server needs a key that it knows: Authorization: Bearer KEY.")
     assert call(url, "GET", "/health").json["status"] == "ok"
     assert call(url, "GET", "/metrics").status == 401
+
+
+def test_only_writers_write_and_delete_documents(guarded: tuple[str, Home]) -> None:
+    url, home = guarded
+    documents = {"documents": [{"text": "The gate of Ashford is open.", "source": "gazette"}]}
+    for told in (
+        call(url, "POST", "/v1/documents", documents, Authorization=f"Bearer {KEY}"),
+        call(url, "DELETE", "/v1/documents?source=gazette", Authorization=f"Bearer {KEY}"),
+    ):
+        assert told.status == 403
+        assert told.error == "This key may not write or delete documents (name='desk'). [serve] writers of everlearn.toml names the keys that may."
+    assert not (home.folder / "documents.jsonl").exists()
+    assert call(url, "POST", "/v1/documents", documents, Authorization=f"Bearer {WRITES}").json["new"] == 1
+    assert call(url, "GET", "/v1/documents?query=gate", Authorization=f"Bearer {KEY}").json["data"][0]["source"] == "gazette"
+    assert call(url, "DELETE", "/v1/documents?source=gazette", Authorization=f"Bearer {WRITES}").json["deleted"] == 1
+
+
+def test_who_writes_where_there_is_no_list() -> None:
+    assert Limits(own=True).writes("")  # no keys, and only this machine reaches it
+    assert not Limits().writes("")
+    assert not Limits(keys={b"": "desk"}).writes("desk")
+    assert Limits(writers=["*"]).writes("")
+    assert not Limits(writers=["desk"], own=True).writes("")
 
 
 def test_only_known_names_and_origins_are_answered(guarded: tuple[str, Home]) -> None:

@@ -21,7 +21,7 @@ from everlearn.serve.answers import answer_routes
 from everlearn.serve.bodies import DocumentBody, DocumentsBody, FeedbackBody
 from everlearn.serve.guard import Guard, Limits
 from everlearn.serve.pages import page_routes
-from everlearn.serve.refusals import Unknown, add_refusals, tell_refusals
+from everlearn.serve.refusals import Forbidden, Unknown, add_refusals, tell_refusals
 from everlearn.serve.serving import Serving, needs_lancedb
 from everlearn.types import Example
 from everlearn.version import VERSION
@@ -101,7 +101,8 @@ def _taking(serving: Serving) -> APIRouter:
         return JSONResponse({"object": "feedback", "example": example.id, "became": "to_learn" if trusted else "to_approve"})
 
     @routes.post("/v1/documents", summary="Take documents in; answers know them at once")
-    async def documents(body: DocumentsBody) -> Response:
+    async def documents(body: DocumentsBody, request: Request) -> Response:
+        needs_writer(request)
         needs_lancedb()
         passages = [_passage(one) for one in body.documents]
         told = await asyncio.to_thread(serving.documents.add, passages)
@@ -116,13 +117,22 @@ def _taking(serving: Serving) -> APIRouter:
         return JSONResponse({"object": "list", "data": [_found(one) for one in found]})
 
     @routes.delete("/v1/documents", summary="Take out everything a source said")
-    async def delete(source: str) -> Response:
+    async def delete(source: str, request: Request) -> Response:
+        needs_writer(request)
         needs_lancedb()
         if not source:
             raise DataError("a source is needed (source=''). Name the one whose documents are to go.")
         return JSONResponse({"object": "documents", "deleted": await asyncio.to_thread(serving.documents.delete, source)})
 
     return routes
+
+
+def needs_writer(request: Request) -> None:
+    """Raise Forbidden for who may not write and delete documents."""
+    if not request.scope["writes"]:
+        name = request.scope["caller"]
+        who = f"This key may not write or delete documents (name={name!r})." if name else "Without a key documents can be neither written nor deleted here."
+        raise Forbidden(f"{who} [serve] writers of everlearn.toml names the keys that may.")
 
 
 def _corrected(body: FeedbackBody, question: Example | None, source: str) -> Example | None:

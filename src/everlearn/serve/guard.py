@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -24,7 +25,8 @@ MOST_CALLERS = 10_000  # whose rate is remembered
 @dataclass(frozen=True, slots=True)
 class Limits:
     """hosts: names the server is reached by, besides those of this machine.   origins: pages of other sites that may call.   keys: names by the keys'
-    SHA-256; none for no keys.   most_bytes: of a body.   rate: requests a minute, 0 for no limit.
+    SHA-256; none for no keys.   most_bytes: of a body.   rate: requests a minute, 0 for no limit.   writers: patterns of the names that may write and
+    delete documents.   own: only this machine reaches it, and it has no keys, so whoever calls is its owner.
     """
 
     hosts: Sequence[str] = ()
@@ -32,6 +34,12 @@ class Limits:
     keys: Mapping[bytes, str] = field(default_factory=dict)
     most_bytes: int = 1_000_000
     rate: int = 0
+    writers: Sequence[str] = ()
+    own: bool = False
+
+    def writes(self, name: str) -> bool:
+        """May this caller, by the key's name or "" for none, write and delete documents? Without a list only the owner of the machine may."""
+        return any(fnmatchcase(name, pattern) for pattern in self.writers) if self.writers else self.own
 
 
 class Rates:
@@ -62,7 +70,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        scope["caller"] = ""
+        scope["caller"], scope["writes"] = "", False
         answer = self._refusal(scope)
         if answer is not None:
             await answer(scope, receive, send)
@@ -86,6 +94,7 @@ class Guard:
                     401, "This server needs a key that it knows: Authorization: Bearer KEY.", "invalid_api_key", headers={"WWW-Authenticate": "Bearer"}
                 )
             scope["caller"] = name
+        scope["writes"] = self.limits.writes(scope["caller"])
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self.limits.most_bytes:
             return _too_large(self.limits.most_bytes)

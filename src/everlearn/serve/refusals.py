@@ -21,6 +21,10 @@ class Unknown(SettingError):
     """A model, or an answer, that this server does not have."""
 
 
+class Forbidden(SettingError):
+    """Something that this caller may not do."""
+
+
 def refusal(status: int, message: str, code: str | None = None, param: str | None = None, headers: dict[str, str] | None = None) -> JSONResponse:
     """An error as OpenAI's clients read it."""
     kind = KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
@@ -33,6 +37,8 @@ def refused(problem: EverlearnError) -> JSONResponse:
         return refusal(400, str(problem), "context_length_exceeded")
     if isinstance(problem, Gone):
         return refusal(499, str(problem))  # nobody hears it; it is counted so
+    if isinstance(problem, Forbidden):
+        return refusal(403, str(problem), "forbidden")
     if isinstance(problem, Unknown):
         return refusal(404, str(problem), "not_found")
     if isinstance(problem, Overloaded | Busy):

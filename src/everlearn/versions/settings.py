@@ -134,6 +134,10 @@ class ServeTable(_Table):
     hosts: list[str] = Field(default=[], description="names under which clients reach it, beside those of this machine, such as models.example.org")
     origins: list[str] = Field(default=[], description="other web pages that may call it from a browser, such as https://example.org")
     trusted: list[str] = Field(default=[], description="whose feedback is learned without approval: feedback:NAME by the key's name, * is any text")
+    writers: list[str] = Field(
+        default=[],
+        description="names of the keys that may write and delete documents, * is any text; empty: nobody, but all who call on this machine without keys",
+    )
     feedback_rows: int = Field(default=20, ge=1, description="rows of feedback that make a file of the inbox")
     feedback_minutes: float = Field(default=60.0, ge=0, description="after which fewer rows make one too")
     canary_share: float = Field(
