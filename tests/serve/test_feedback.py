@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from everlearn import Example, Home, StateError, approve, watch
+from everlearn import Example, Home, StateError, approve, read_examples, watch
 from everlearn.serve.feedback import Feedback
 from everlearn.versions.inbox import INBOX, QUARANTINE, Inbox
 from everlearn.versions.settings import ServeTable
@@ -120,3 +120,18 @@ def test_killed_at_any_step_what_is_not_trusted_is_never_in_the_inbox(
     assert waits.taken
     assert f"approve HOME {waits.number}" in (waits.place / "reason.txt").read_text()
     assert list(feedback.folder.iterdir()) == []
+
+
+def test_two_clicks_on_one_answer_among_different_others_are_learned_together(
+    home: Home, made: Callable[..., Feedback], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    feedback = made(trusted=["*"], feedback_rows=1000)
+    for others in ((" a", " c"), (" d",)):
+        feedback.add(Example(prompt="Which is read next?", completion=" b", choices=(" b", *others), source="feedback"))
+    feedback.add(row(1))
+    feedback.close()
+    (claim,) = Inbox(home).at(INBOX)
+    found = {one.completion: one for one in read_examples(claim.data)}
+    assert (found[" b"].choices, found[" b"].count) == ((" b", " a", " c", " d"), 2)
+    (taken,) = watch(home, tmp_path_factory.mktemp("drops"), once=True)
+    assert taken.became == "promoted", taken.why

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -19,6 +20,7 @@ from everlearn.memory.passages import Found, Passage
 from everlearn.memory.reading import passage_of
 from everlearn.serve.answers import answer_routes
 from everlearn.serve.bodies import DocumentBody, DocumentsBody, FeedbackBody
+from everlearn.serve.correcting import check_taught, corrected
 from everlearn.serve.guard import Guard, Limits
 from everlearn.serve.pages import page_routes
 from everlearn.serve.refusals import Forbidden, Unknown, add_refusals, tell_refusals
@@ -91,7 +93,9 @@ def _taking(serving: Serving) -> APIRouter:
     async def feedback(body: FeedbackBody, request: Request) -> Response:
         given = None if body.id is None else serving.given(body.id)
         bad = body.rating == "bad" or (body.correction is not None and body.rating is None)
-        example = _corrected(body, None if given is None else given.question, _source(request))
+        example = corrected(body, None if given is None else given.question, _source(request))
+        if example is not None:
+            await serving.call(partial(check_taught, serving.pool.standing.served, example))
         trusted = example is not None and await asyncio.to_thread(serving.feedback.add, example)
         if given is not None and bad and not given.judged:  # an answer is bad once, however often it is said
             given.judged = True
@@ -133,21 +137,6 @@ def needs_writer(request: Request) -> None:
         name = request.scope["caller"]
         who = f"This key may not write or delete documents (name={name!r})." if name else "Without a key documents can be neither written nor deleted here."
         raise Forbidden(f"{who} [serve] writers of everlearn.toml names the keys that may.")
-
-
-def _corrected(body: FeedbackBody, question: Example | None, source: str) -> Example | None:
-    """What is to be learned from feedback; None where it only counts."""
-    answer = body.correction or body.chosen
-    if answer is None:
-        return None
-    if body.messages is not None:
-        question = Example(messages=(*(turn.message() for turn in body.messages), {"role": "assistant", "content": ""}))
-    elif body.prompt is not None:
-        question = Example(prompt=body.prompt, completion="")
-    assert question is not None
-    answered = question.answered(answer)
-    choices = tuple(dict.fromkeys((answer, *body.shown))) if body.chosen is not None and body.shown and answered.prompt is not None else ()
-    return Example(prompt=answered.prompt, completion=answered.completion, messages=answered.messages, source=source, time=body.time, choices=choices)
 
 
 def _source(request: Request) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from everlearn.disk import flush_folder
+from everlearn.disk import flush_folder, write_whole
 from everlearn.errors import Busy, DataError, EverlearnError, StateError
-from everlearn.serve.lines import add_lines, mend
+from everlearn.serve.correcting import joined
+from everlearn.serve.lines import add_lines, mend, rows_in
 from everlearn.types import Example
 from everlearn.versions.home import FORGETTING, Home
 from everlearn.versions.inbox import INBOX, QUARANTINE, Inbox
@@ -60,6 +62,7 @@ class Feedback:
         with self.home.writing():
             with self._lock:
                 for path in due:
+                    _join(path)
                     kind, stamp = path.name.partition(".")[0], time.strftime("%Y%m%dT%H%M%S", time.gmtime())
                     path.rename(self.folder / f"feedback-{kind}-{stamp}-{time.time_ns() % 10**9:09}.jsonl")
                 flush_folder(self.folder)
@@ -87,8 +90,18 @@ class Feedback:
                 self.problem = ""
             except Busy:
                 continue
-            except EverlearnError as problem:
-                self.problem = str(problem)
+            except Exception as problem:  # a disk that is gone, a folder that was changed by hand: tried again at the next look
+                self.problem = str(problem) if isinstance(problem, EverlearnError) else f"{type(problem).__name__}: {problem}"
+
+
+def _join(path: Path) -> None:
+    """Two clicks on one answer among different others are equal content with unequal choices, which no file may hold: they become one row, counted twice."""
+    try:
+        rows = [Example.from_json(row) for row in rows_in(path)]
+    except (ValueError, TypeError):  # edited by hand; whoever learns it names the line
+        return
+    if len(kept := joined(rows)) < len(rows):
+        write_whole(path, "".join(json.dumps(row.to_json()) + "\n" for row in kept).encode("ascii"))
 
 
 def _claimed(inbox: Inbox, path: Path) -> str:
