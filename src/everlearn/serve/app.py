@@ -58,12 +58,12 @@ def _about(serving: Serving) -> APIRouter:
 
     @routes.get("/v1/models", summary="The versions that can be asked")
     async def models() -> Response:
-        usable = await asyncio.to_thread(serving.usable)
+        usable = await serving.reading.do(serving.usable)
         return JSONResponse({"object": "list", "data": [_model("latest", serving.pool.standing.served.version), *(_model(f"v{v.number}", v) for v in usable)]})
 
     @routes.get("/v1/models/{name}", summary="One version")
     async def model(name: str) -> Response:
-        known = {f"v{version.number}": version for version in await asyncio.to_thread(serving.usable)} | {"latest": serving.pool.standing.served.version}
+        known = {f"v{version.number}": version for version in await serving.reading.do(serving.usable)} | {"latest": serving.pool.standing.served.version}
         if name not in known:
             raise Unknown(f"there is no such model (model={name[:64]!r}). Name 'latest', or a version that /v1/models lists.")
         return JSONResponse(_model(name, known[name]))
@@ -96,7 +96,7 @@ def _taking(serving: Serving) -> APIRouter:
         example = corrected(body, None if given is None else given.question, _source(request))
         if example is not None:
             await serving.call(partial(check_taught, serving.pool.standing.served, example))
-        trusted = example is not None and await asyncio.to_thread(serving.feedback.add, example)
+        trusted = example is not None and await serving.reading.do(partial(serving.feedback.add, example))
         if given is not None and bad and not given.judged:  # an answer is bad once, however often it is said
             given.judged = True
             serving.pool.judge(given.version, bad=1)
@@ -109,7 +109,7 @@ def _taking(serving: Serving) -> APIRouter:
         needs_writer(request)
         needs_lancedb()
         passages = [_passage(one) for one in body.documents]
-        told = await asyncio.to_thread(serving.documents.add, passages)
+        told = await serving.reading.do(partial(serving.documents.add, passages))
         return JSONResponse({"object": "documents", "ids": [passage.id for passage in passages], "new": told.new, "changed": told.changed, "known": told.known})
 
     @routes.get("/v1/documents", summary="Search the documents, as they hold now or held at a date")
@@ -117,7 +117,7 @@ def _taking(serving: Serving) -> APIRouter:
         needs_lancedb()
         if not 1 <= k <= 100 or not query.strip() or len(query) > 10_000:
             raise DataError(f"a search needs words and a k between 1 and 100 (query={query[:40]!r}, k={k}). Correct them.")
-        found = await asyncio.to_thread(serving.documents.search, query, k, as_of)
+        found = await serving.reading.do(partial(serving.documents.search, query, k, as_of))
         return JSONResponse({"object": "list", "data": [_found(one) for one in found]})
 
     @routes.delete("/v1/documents", summary="Take out everything a source said")
@@ -126,7 +126,7 @@ def _taking(serving: Serving) -> APIRouter:
         needs_lancedb()
         if not source:
             raise DataError("a source is needed (source=''). Name the one whose documents are to go.")
-        return JSONResponse({"object": "documents", "deleted": await asyncio.to_thread(serving.documents.delete, source)})
+        return JSONResponse({"object": "documents", "deleted": await serving.reading.do(partial(serving.documents.delete, source))})
 
     return routes
 

@@ -48,7 +48,7 @@ class Engine:
     One thread does all of it. A question that arrives while others are answered joins them at the next token. What an answer says does not depend on
     what else is in its batch, up to the rounding of sums: draws have a generator of their own.
 
-    batch: answers of one version at once.   waiting: questions that may wait; Overloaded for one more.
+    batch: answers of one version at once.   waiting: questions that may wait, and as many other uses of a model; Overloaded for one more.
     """
 
     def __init__(self, batch: int = 32, waiting: int = 1024) -> None:
@@ -92,7 +92,7 @@ class Engine:
         return found.result()
 
     def call(self, work: Callable[[], T]) -> Future[T]:
-        """Do something else with a model, between two tokens: models are used by this thread alone."""
+        """Do something else with a model, between two tokens: models are used by this thread alone. Raises Overloaded where too much of it waits."""
         found: Future[T] = Future()
 
         def job() -> None:
@@ -103,6 +103,8 @@ class Engine:
                     found.set_exception(problem)
 
         with self._change:
+            if self._closing or len(self._jobs) >= self.most_waiting:
+                raise Overloaded(f"the server {'is stopping' if self._closing else f'has {len(self._jobs)} such requests waiting'}. Try again later.")
             self._jobs.append(job)
             self._change.notify()
         return found

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from everlearn.errors import DataError, MissingExtra, SettingError, StateError
@@ -21,10 +22,12 @@ from everlearn.serve.meters import Meters
 from everlearn.serve.opening import Served
 from everlearn.serve.pool import LATEST, Pool
 from everlearn.serve.refusals import Unknown
+from everlearn.serve.threads import Threads
 from everlearn.types import Example
 from everlearn.versions.record import Version
 from everlearn.versions.settings import ServeTable
 
+READERS = 4  # threads that look things up on disk
 REMEMBERED = 10_000  # answers that feedback can name by their id
 T = TypeVar("T")
 
@@ -54,15 +57,18 @@ class Serving:
     def __init__(self, pool: Pool, table: ServeTable) -> None:
         self.pool, self.table, self.home = pool, table, pool.home
         self.engine = Engine(table.batch, table.waiting)
+        self.reading, self.opening = Threads(READERS, table.waiting, "reading"), Threads(1, table.waiting, "opening a version")
         self.documents, self.feedback, self.meters = Documents(self.home), Feedback(self.home, table), Meters()
         self._given: OrderedDict[str, Given] = OrderedDict()
 
     async def version(self, name: str, key: str) -> Served:
-        """Which version answers a request. Raises Unknown for one that is not there."""
+        """Which version answers a request. Raises Unknown for one that is not there, Overloaded where too many wait for others to be opened."""
         if name == LATEST:
             return self.pool.chosen(key)
         try:
-            return await asyncio.to_thread(self.pool.named, name)
+            version = await self.reading.do(partial(self.pool.found, name))
+            warm = self.pool.warm(version)
+            return warm if warm is not None else await self.opening.do(partial(self.pool.opened, version))
         except SettingError as problem:
             raise Unknown(f"there is no such model (model={name!r}). Name 'latest', or a version that /v1/models lists.") from problem
         except StateError as problem:
@@ -79,7 +85,7 @@ class Serving:
         seed = secrets.randbits(63) if body.seed is None else body.seed
         told = None
         if self.documents or body.as_of:
-            read, passages = await asyncio.to_thread(self.documents.read, question, body.as_of)
+            read, passages = await self.reading.do(partial(self.documents.read, question, body.as_of))
             told = read if passages else None
         return Ask(question, limit or most, limit is None, told, body.stops, sampling, seed)
 
@@ -114,7 +120,7 @@ class Serving:
             under_way.gone = True
 
     async def call(self, work: Callable[[], T]) -> T:
-        """Something else that uses a model."""
+        """Something else that uses a model. Raises Overloaded where too much of it waits."""
         return await asyncio.wrap_future(self.engine.call(work))
 
     def remember(self, id: str, served: Served, question: Example) -> None:
@@ -140,6 +146,8 @@ class Serving:
 
     def close(self) -> None:
         """Answer what was taken, hand the feedback over, stop."""
+        self.reading.close()
+        self.opening.close()
         self.engine.close()
         self.feedback.close()
         self.pool.close()

@@ -129,7 +129,7 @@ class ServeTable(_Table):
     most_bytes: int = Field(default=1_000_000, ge=1000, description="of one request's body")
     rate: int = Field(default=0, ge=0, description="requests a minute from one key, or from one address without keys; 0 for no limit")
     batch: int = Field(default=32, ge=1, description="answers of one version said at once")
-    waiting: int = Field(default=256, ge=1, description="questions that may wait; one more is told to come later")
+    waiting: int = Field(default=256, ge=1, description="questions that may wait, and as many of each other thing; one more is told to come later")
     versions: int = Field(default=3, ge=2, description="versions held in memory at once")
     hosts: list[str] = Field(default=[], description="names under which clients reach it, beside those of this machine, such as models.example.org")
     origins: list[str] = Field(default=[], description="other web pages that may call it from a browser, such as https://example.org")
