@@ -96,7 +96,7 @@ def _taking(serving: Serving) -> APIRouter:
         example = corrected(body, None if given is None else given.question, _source(request))
         if example is not None:
             await serving.call(partial(check_taught, serving.pool.standing.served, example))
-        trusted = example is not None and await serving.reading.do(partial(serving.feedback.add, example))
+        trusted = example is not None and await serving.writing.do(partial(serving.feedback.add, example))
         if given is not None and bad and not given.judged:  # an answer is bad once, however often it is said
             given.judged = True
             serving.pool.judge(given.version, bad=1)
@@ -109,7 +109,7 @@ def _taking(serving: Serving) -> APIRouter:
         needs_writer(request)
         needs_lancedb()
         passages = [_passage(one) for one in body.documents]
-        told = await serving.reading.do(partial(serving.documents.add, passages))
+        told = await serving.writing.do(partial(serving.documents.add, passages))
         return JSONResponse({"object": "documents", "ids": [passage.id for passage in passages], "new": told.new, "changed": told.changed, "known": told.known})
 
     @routes.get("/v1/documents", summary="Search the documents, as they hold now or held at a date")
@@ -126,7 +126,7 @@ def _taking(serving: Serving) -> APIRouter:
         needs_lancedb()
         if not source:
             raise DataError("a source is needed (source=''). Name the one whose documents are to go.")
-        return JSONResponse({"object": "documents", "deleted": await serving.reading.do(partial(serving.documents.delete, source))})
+        return JSONResponse({"object": "documents", "deleted": await serving.writing.do(partial(serving.documents.delete, source))})
 
     return routes
 

@@ -10,11 +10,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from everlearn.disk import flush_folder, write_whole
-from everlearn.errors import Busy, DataError, EverlearnError, StateError
+from everlearn.errors import Busy, DataError, EverlearnError
 from everlearn.serve.correcting import joined
 from everlearn.serve.lines import add_lines, mend, rows_in
 from everlearn.types import Example
-from everlearn.versions.home import FORGETTING, Home
+from everlearn.versions.home import Home
 from everlearn.versions.inbox import INBOX, QUARANTINE, Inbox
 from everlearn.versions.settings import ServeTable
 
@@ -36,17 +36,15 @@ class Feedback:
         self.problem = ""
         for path in (self.folder / TRUSTED, self.folder / OTHERS):
             mend(home, path)
-        self._lock, self._stop = threading.Lock(), threading.Event()
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="everlearn-feedback", daemon=True)
         self._thread.start()
 
     def add(self, example: Example) -> bool:
         """Keep a row to learn from; is its source trusted? Raises StateError for a full disk, or while something is being forgotten."""
-        if (self.home.folder / FORGETTING).exists():
-            raise StateError(f"something is being forgotten here (home={str(self.home.folder)!r}). Send the feedback again when that is done.")
         trusted = self.trusts(example.source)
         path = self.folder / (TRUSTED if trusted else OTHERS)
-        with self._lock:
+        with self.home.arriving():
             add_lines(path, [example.to_json()])
         return trusted
 
@@ -60,7 +58,7 @@ class Feedback:
         if not due and not left:
             return []
         with self.home.writing():
-            with self._lock:
+            with self.home.arriving():
                 for path in due:
                     _join(path)
                     kind, stamp = path.name.partition(".")[0], time.strftime("%Y%m%dT%H%M%S", time.gmtime())

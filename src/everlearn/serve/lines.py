@@ -35,20 +35,18 @@ def mend(home: Home, path: Path) -> None:
 
     It goes to .NAME.torn beside the file, and log.jsonl says so; a line that only lacks its end gets it.
     """
-    left = _unfinished(path)
-    if not left:
+    if not _unfinished(path):
         return
-    with writable(path), path.open("r+b") as file:
-        file.seek(0, os.SEEK_END)
+    with home.arriving(forgetting=True), writable(path), path.open("r+b") as file:
+        left, end, aside = _unfinished(path), file.seek(0, os.SEEK_END), path.with_name(f".{path.name}.torn")
         if _whole(left):
             file.write(b"\n")
-            return
-        aside = path.with_name(f".{path.name}.torn")
-        with aside.open("ab") as kept:
-            kept.write(left + b"\n")
-        file.truncate(file.tell() - len(left))
-        os.fsync(file.fileno())
-    home.log("torn", file=path.name, bytes=len(left), kept=aside.name)
+        elif left:
+            with aside.open("ab") as kept:
+                kept.write(left + b"\n")
+            file.truncate(end - len(left))
+            os.fsync(file.fileno())
+            home.log("torn", file=path.name, bytes=len(left), kept=aside.name)
 
 
 def rows_in(path: Path) -> list[dict[str, object]]:

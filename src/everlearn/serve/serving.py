@@ -57,7 +57,8 @@ class Serving:
     def __init__(self, pool: Pool, table: ServeTable) -> None:
         self.pool, self.table, self.home = pool, table, pool.home
         self.engine = Engine(table.batch, table.waiting)
-        self.reading, self.opening = Threads(READERS, table.waiting, "reading"), Threads(1, table.waiting, "opening a version")
+        self.reading, self.writing = Threads(READERS, table.waiting, "reading"), Threads(1, table.waiting, "writing")
+        self.opening = Threads(1, table.waiting, "opening a version")
         self.documents, self.feedback, self.meters = Documents(self.home), Feedback(self.home, table), Meters()
         self._given: OrderedDict[str, Given] = OrderedDict()
 
@@ -146,8 +147,8 @@ class Serving:
 
     def close(self) -> None:
         """Answer what was taken, hand the feedback over, stop."""
-        self.reading.close()
-        self.opening.close()
+        for threads in (self.reading, self.writing, self.opening):
+            threads.close()
         self.engine.close()
         self.feedback.close()
         self.pool.close()
