@@ -87,6 +87,12 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host and origin not in self.limits.origins:
             return refusal(403, f"Pages of this origin may not call here (origin={origin[:80]!r}). [serve] origins of everlearn.toml names those that may.")
+        if self._from_elsewhere(scope, headers):
+            return refusal(
+                403,
+                f"Pages of other sites may not call here (Sec-Fetch-Site={headers['sec-fetch-site'][:20]!r}). Open the address itself, or name the page's"
+                " origin in [serve] origins of everlearn.toml.",
+            )
         if self.limits.keys and scope["path"] not in OPEN:
             name = self._key_name(headers.get("authorization", ""))
             if name is None:
@@ -105,6 +111,15 @@ class Guard:
                 told = f"More than {self.limits.rate} requests a minute. Try again in {wait:.0f} seconds."
                 return refusal(429, told, "rate_limit_exceeded", headers={"Retry-After": str(max(1, round(wait)))})
         return None
+
+    def _from_elsewhere(self, scope: Scope, headers: Headers) -> bool:
+        """Does a browser say that a page of another site, or of another port here, asks? Its link to a page may be followed where it asks nothing.
+
+        Programs, and browsers from before 2023, do not send the header (https://www.w3.org/TR/fetch-metadata/); these are told by Origin and Host alone.
+        """
+        if headers.get("sec-fetch-site", "none") in ("same-origin", "none") or headers.get("origin") in self.limits.origins:
+            return False
+        return not (scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate" and not scope["query_string"])
 
     def _key_name(self, given: str) -> str | None:
         """Whose key it is; the time it takes says nothing about how much of it is right."""
