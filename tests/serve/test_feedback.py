@@ -11,6 +11,7 @@ import pytest
 
 from everlearn import Example, Home, StateError, approve, read_examples, watch
 from everlearn.serve.feedback import Feedback
+from everlearn.serve.lines import add_lines
 from everlearn.versions.inbox import INBOX, QUARANTINE, Inbox
 from everlearn.versions.settings import ServeTable
 
@@ -54,6 +55,25 @@ def test_enough_rows_or_enough_time_make_a_file(home: Home, made: Callable[..., 
     assert made(feedback_minutes=0.0).hand_over() == []
     feedback.add(row(3))
     assert len(Feedback.hand_over(made(feedback_minutes=0.0))) <= 1  # its own thread may have been faster
+
+
+def test_the_time_counts_from_the_first_row_that_waits(home: Home, made: Callable[..., Feedback], monkeypatch: pytest.MonkeyPatch) -> None:
+    feedback, now = made(feedback_rows=1000, feedback_minutes=60), [0.0]
+    feedback._stop.set()  # by hand from here on
+    feedback._thread.join()
+    monkeypatch.setattr("everlearn.serve.feedback.time.monotonic", lambda: now[0])
+    for minutes, files in ((0, 0), (50, 0), (61, 1), (62, 0), (110, 0), (123, 1)):
+        now[0] = 60.0 * minutes
+        if minutes not in (61, 123):
+            feedback.add(row(minutes))
+        assert len(feedback.hand_over()) == files, minutes
+
+
+def test_what_a_server_that_was_killed_left_is_handed_over_at_once(home: Home, made: Callable[..., Feedback]) -> None:
+    add_lines(home.folder / "feedback" / "others.jsonl", [row(1).to_json()])
+    feedback = made(feedback_rows=1000)
+    feedback.hand_over()
+    assert len(Inbox(home).at(QUARANTINE)) == 1
 
 
 def test_what_is_approved_is_learned_by_watch(home: Home, made: Callable[..., Feedback], tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from contextlib import suppress
@@ -36,6 +37,7 @@ class Feedback:
         self.problem = ""
         for path in (self.folder / TRUSTED, self.folder / OTHERS):
             mend(home, path)
+        self._since: dict[Path, float] = {}  # when the first of the rows that wait came, in monotonic seconds; of those from before this server nobody knows
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="everlearn-feedback", daemon=True)
         self._thread.start()
@@ -46,6 +48,7 @@ class Feedback:
         path = self.folder / (TRUSTED if trusted else OTHERS)
         with self.home.arriving():
             add_lines(path, [example.to_json()])
+            self._since.setdefault(path, time.monotonic())
         return trusted
 
     def trusts(self, source: str) -> bool:
@@ -62,6 +65,7 @@ class Feedback:
                 for path in due:
                     _join(path)
                     kind, stamp = path.name.partition(".")[0], time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+                    self._since.pop(path, None)
                     path.rename(self.folder / f"feedback-{kind}-{stamp}-{time.time_ns() % 10**9:09}.jsonl")
                 flush_folder(self.folder)
             inbox = Inbox(self.home)
@@ -78,8 +82,8 @@ class Feedback:
     def _due(self, path: Path) -> bool:
         with path.open("rb") as file:
             rows = sum(1 for _ in file)
-        begun = path.stat().st_ctime if rows else time.time()
-        return rows >= self.table.feedback_rows or (rows > 0 and time.time() - begun >= 60 * self.table.feedback_minutes)
+        waited = time.monotonic() - self._since[path] if path in self._since else math.inf
+        return rows >= self.table.feedback_rows or (rows > 0 and waited >= 60 * self.table.feedback_minutes)
 
     def _watch(self) -> None:
         while not self._stop.wait(EVERY):
