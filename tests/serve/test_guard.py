@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -44,6 +45,28 @@ def test_a_right_key_is_needed(guarded: tuple[str, Home]) -> None:
         assert (status, told) == (401, "This server needs a key that it knows: Authorization: Bearer KEY.")
     assert call(url, "GET", "/health").json["status"] == "ok"
     assert call(url, "GET", "/metrics").status == 401
+
+
+def test_health_names_no_file_to_who_has_no_key(guarded: tuple[str, Home]) -> None:
+    url, home = guarded
+    head = (home.folder / "head.json").read_text()
+    (home.folder / "head.json").write_text("{}")
+    try:
+        for _ in range(3000):
+            if call(url, "GET", "/health").json["status"] == "degraded":
+                break
+            time.sleep(0.02)
+        for told in (call(url, "GET", "/health"), call(url, "GET", "/health", Authorization=f"Bearer {OTHER}")):
+            assert (told.status, told.json["version"]) == (200, "v1")
+            assert told.json["problem"] == "A key is needed to be told what is wrong: it may name files."
+            assert str(home.folder) not in told.text
+        assert str(home.folder) in call(url, "GET", "/health", Authorization=f"Bearer {KEY}").json["problem"]
+    finally:
+        (home.folder / "head.json").write_text(head)
+        for _ in range(3000):
+            if call(url, "GET", "/health").json["status"] == "ok":
+                break
+            time.sleep(0.02)
 
 
 def test_only_writers_write_and_delete_documents(guarded: tuple[str, Home]) -> None:

@@ -69,14 +69,15 @@ def _about(serving: Serving) -> APIRouter:
         return JSONResponse(_model(name, known[name]))
 
     @routes.get("/health", summary="Is it well, and which version answers")
-    async def health() -> Response:
+    async def health(request: Request) -> Response:
         standing, problem = (
             serving.pool.standing,
             serving.pool.problem or serving.feedback.problem or ("" if serving.engine.alive else "nothing answers any more; start the server again"),
         )
         told = {"status": "degraded" if problem else "ok", "version": standing.served.name, "id": standing.served.version.id}
         trial = {"trial": standing.trial.name} if standing.trial is not None else {}
-        return JSONResponse({**told, **trial, **({"problem": problem} if problem else {})})
+        shown = problem if request.scope["known"] else "A key is needed to be told what is wrong: it may name files."
+        return JSONResponse({**told, **trial, **({"problem": shown} if problem else {})})
 
     @routes.get("/metrics", summary="Counts, for Prometheus")
     async def metrics() -> Response:

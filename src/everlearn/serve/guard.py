@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from everlearn.serve.refusals import refusal
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
-OPEN = ("/health",)  # needs no key: load balancers have none
+OPEN = ("/health",)  # needs no key: load balancers have none; what they are told names no file
 MOST_CALLERS = 10_000  # whose rate is remembered
 
 
@@ -70,7 +70,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        scope["caller"], scope["writes"] = "", False
+        scope["caller"], scope["known"], scope["writes"] = "", False, False
         answer = self._refusal(scope)
         if answer is not None:
             await answer(scope, receive, send)
@@ -93,13 +93,14 @@ class Guard:
                 f"Pages of other sites may not call here (Sec-Fetch-Site={headers['sec-fetch-site'][:20]!r}). Open the address itself, or name the page's"
                 " origin in [serve] origins of everlearn.toml.",
             )
-        if self.limits.keys and scope["path"] not in OPEN:
+        if self.limits.keys:
             name = self._key_name(headers.get("authorization", ""))
-            if name is None:
+            if name is None and scope["path"] not in OPEN:
                 return refusal(
                     401, "This server needs a key that it knows: Authorization: Bearer KEY.", "invalid_api_key", headers={"WWW-Authenticate": "Bearer"}
                 )
-            scope["caller"] = name
+            scope["caller"] = name or ""
+        scope["known"] = self.limits.own or bool(scope["caller"])
         scope["writes"] = self.limits.writes(scope["caller"])
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self.limits.most_bytes:
