@@ -148,10 +148,10 @@ class Pool:
                 del self._kept[name]
 
     def _roll_back(self) -> None:
-        """The home too goes back to what serves; tried again while another process writes to it."""
+        """The home too goes back to what serves, unless another version came into service meanwhile; tried again while another process writes to it."""
         if self.home.head.id == self._refused:
             with suppress(Busy):
-                self.home.rollback(self.standing.served.version.id)
+                self.home.rollback(self.standing.served.version.id, only_from=self._refused)
         if self.home.head.id != self._refused:
             self._refused = ""
 

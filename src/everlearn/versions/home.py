@@ -155,12 +155,15 @@ class Home:
                 self.serve(version, "accepted" if version.accepted else "by hand, against the gate")
         return version
 
-    def rollback(self, name: str | int | None = None) -> Version:
+    def rollback(self, name: str | int | None = None, only_from: str = "") -> Version:
         """Put an earlier version back into service, by default the one before; what is served is bit for bit what was.
 
-        Without a name again and again it goes back step by step. Raises SettingError where there is nothing to go back to.
+        Without a name again and again it goes back step by step. only_from: an id; where another version came into service meanwhile nothing is changed, and
+        that one is returned. Raises SettingError where there is nothing to go back to.
         """
         with self.writing():
+            if only_from and self.head.id != only_from:
+                return self.head
             version = self._before() if name is None else self.version(name)
             if version.id != self.head.id:
                 self.serve(version, "rollback")
