@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,23 +21,14 @@ from everlearn.serve.meters import Meters
 from everlearn.serve.opening import Served
 from everlearn.serve.pool import LATEST, Pool
 from everlearn.serve.refusals import Unknown
+from everlearn.serve.remembered import Given, Remembered
 from everlearn.serve.threads import Threads
 from everlearn.types import Example
 from everlearn.versions.record import Version
 from everlearn.versions.settings import ServeTable
 
 READERS = 4  # threads that look things up on disk
-REMEMBERED = 10_000  # answers that feedback can name by their id
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Given:
-    """An answer that was given, for feedback to name. version: its id; the model itself may leave memory.   judged: was it found bad already."""
-
-    version: str
-    question: Example
-    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +50,7 @@ class Serving:
         self.reading, self.writing = Threads(READERS, table.waiting, "reading"), Threads(1, table.waiting, "writing")
         self.opening = Threads(1, table.waiting, "opening a version")
         self.documents, self.feedback, self.meters = Documents(self.home), Feedback(self.home, table), Meters()
-        self._given: OrderedDict[str, Given] = OrderedDict()
+        self._given = Remembered()
 
     async def version(self, name: str, key: str) -> Served:
         """Which version answers a request. Raises Unknown for one that is not there, Overloaded where too many wait for others to be opened."""
@@ -126,9 +116,7 @@ class Serving:
 
     def remember(self, id: str, served: Served, question: Example) -> None:
         """Let feedback name this answer."""
-        self._given[id] = Given(served.version.id, question)
-        while len(self._given) > REMEMBERED:
-            self._given.popitem(last=False)
+        self._given.add(id, Given(served.version.id, question))
 
     def given(self, id: str) -> Given:
         """The answer of that id. Raises Unknown for one that was not given here, or too long ago."""
