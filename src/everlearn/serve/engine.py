@@ -11,13 +11,14 @@ from typing import TypeVar
 
 import torch
 
-from everlearn.errors import DataError, Diverged, EverlearnError, ModelError
+from everlearn.errors import DataError, Diverged, EverlearnError, ModelError, Unsuited
 from everlearn.models.decoding import Decoding
 from everlearn.serve.asking import Answer, Ask, Deliver, Overloaded, Piece, finite
 from everlearn.serve.opening import Served
 
 MOST_TOKENS = 16_384  # padded tokens of prompts that are read at once
 GROUPS = 2  # batches of one version that run side by side where its answers cannot join a running one
+ASKERS = (DataError, Unsuited)  # errors of who asks: they say nothing against the version that was asked
 T = TypeVar("T")
 
 
@@ -185,7 +186,9 @@ class Engine:
         questions = [one.ask.told or one.ask.question for one in answers]
         try:
             read = list(answers[0].served.read(questions))
-        except Exception as problem:  # a memory that cannot be read
+        except Exception as problem:  # a memory that cannot be read, or a question that it cannot look up
+            if len(answers) > 1:
+                return [ready for one in answers for ready in self._encoded([one])]
             self._failed(answers, problem)
             return []
         ready = []
@@ -239,5 +242,5 @@ class Engine:
     def _failed(self, answers: Sequence[Answer], problem: Exception) -> None:
         told = problem if isinstance(problem, EverlearnError) else ModelError(f"the model could not answer ({type(problem).__name__}: {problem}).")
         for one in answers:
-            self.counted.failed += not isinstance(told, DataError)
+            self.counted.failed += not isinstance(told, ASKERS)
             one.deliver(told)

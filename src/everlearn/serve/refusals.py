@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from everlearn.errors import Busy, DataError, EverlearnError, MissingExtra, ModelError, SettingError, StateError
+from everlearn.errors import Busy, DataError, EverlearnError, MissingExtra, SettingError, StateError, Unsuited
 from everlearn.serve.asking import Overloaded, TooLong
 from everlearn.serve.bodies import told
 from everlearn.serve.leaving import Gone
@@ -47,14 +47,9 @@ def refused(problem: EverlearnError) -> JSONResponse:
         return refusal(501, str(problem), "missing_extra")
     if isinstance(problem, StateError):
         return refusal(503, str(problem), "unavailable")
-    if isinstance(problem, DataError | SettingError):
+    if isinstance(problem, DataError | SettingError | Unsuited):
         return refusal(400, str(problem))
-    return refusal(400 if _asks_too_much(problem) else 500, str(problem))
-
-
-def _asks_too_much(problem: EverlearnError) -> bool:
-    """A model that cannot do what is asked (chat without a template, embeddings of an encoder-decoder), rather than one that failed."""
-    return isinstance(problem, ModelError) and ("chat template" in str(problem) or "encoder-decoder" in str(problem))
+    return refusal(500, str(problem))
 
 
 def add_refusals(app: FastAPI) -> None:

@@ -15,7 +15,7 @@ from everlearn.models.sampling import Sampling
 from everlearn.serve.asking import Ask, Piece
 from everlearn.serve.bodies import Answering
 from everlearn.serve.documents import Documents
-from everlearn.serve.engine import Engine
+from everlearn.serve.engine import ASKERS, Engine
 from everlearn.serve.feedback import Feedback
 from everlearn.serve.meters import Meters
 from everlearn.serve.opening import Served
@@ -100,7 +100,8 @@ class Serving:
             while True:
                 piece = await heard.get()
                 if isinstance(piece, Exception):
-                    self.pool.judge(served.version.id, answers=not isinstance(piece, DataError), bad=not isinstance(piece, DataError))
+                    failed = not isinstance(piece, ASKERS)
+                    self.pool.judge(served.version.id, answers=failed, bad=failed)
                     raise piece
                 if piece.finish:
                     self.pool.judge(served.version.id, answers=1)
