@@ -38,7 +38,7 @@ class Feedback:
         for path in (self.folder / TRUSTED, self.folder / OTHERS):
             mend(home, path)
         self._since: dict[Path, float] = {}  # when the first of the rows that wait came, in monotonic seconds; of those from before this server nobody knows
-        self._stop = threading.Event()
+        self._lock, self._stop = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="everlearn-feedback", daemon=True)
         self._thread.start()
 
@@ -46,7 +46,7 @@ class Feedback:
         """Keep a row to learn from; is its source trusted? Raises StateError for a full disk, or while something is being forgotten."""
         trusted = self.trusts(example.source)
         path = self.folder / (TRUSTED if trusted else OTHERS)
-        with self.home.arriving():
+        with self.home.arriving(), self._lock:
             add_lines(path, [example.to_json()])
             self._since.setdefault(path, time.monotonic())
         return trusted
@@ -61,15 +61,16 @@ class Feedback:
         if not due and not left:
             return []
         with self.home.writing():
-            with self.home.arriving():
-                for path in due:
+            with self.home.arriving(), self._lock:
+                for path in [path for path in due if path.exists()]:  # what all of it was forgotten of is gone
                     _join(path)
                     kind, stamp = path.name.partition(".")[0], time.strftime("%Y%m%dT%H%M%S", time.gmtime())
                     self._since.pop(path, None)
                     path.rename(self.folder / f"feedback-{kind}-{stamp}-{time.time_ns() % 10**9:09}.jsonl")
                 flush_folder(self.folder)
             inbox = Inbox(self.home)
-            inbox.recover()  # one that was stopped after a claim leaves its file here
+            for place in (INBOX, QUARANTINE):
+                inbox.recover(place)  # one that was stopped after a claim left its file here
             return [label for path in sorted(self.folder.glob("feedback-*.jsonl")) if (label := _claimed(inbox, path))]
 
     def close(self) -> None:

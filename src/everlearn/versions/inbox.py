@@ -131,12 +131,12 @@ class Inbox:
         self.home.log("take", inbox=number, name=name, test=found.test, **({} if place == INBOX else {"to": place, "why": why}))
         return self.take_away(found)
 
-    def recover(self) -> None:
-        """Finish what a crash left half done; done twice it does no harm."""
+    def recover(self, place: str = INBOX) -> None:
+        """Finish what a crash left half done of what was taken into this place; done twice it does no harm."""
         with writable(self.home.folder / INBOX):
             if (self.home.folder / INBOX / ".taking").exists():
                 shutil.rmtree(self.home.folder / INBOX / ".taking")
-        for claim in (*self.at(INBOX), *self.at(QUARANTINE)):
+        for claim in self.at(place):
             self.take_away(claim)
 
     def take_away(self, claim: Claim) -> Claim | None:
