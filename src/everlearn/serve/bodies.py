@@ -27,7 +27,7 @@ class _Body(BaseModel):
         """Half a surrogate pair, which JSON can spell, is in no text."""
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, str) and any("\ud800" <= letter <= "\udfff" for letter in part):
-                raise ValueError("a character is half of one (a lone surrogate)")
+                raise ValueError(f"a character is half of one (a lone surrogate, {part!r:.40})")
         return value
 
 
@@ -191,5 +191,6 @@ class DocumentsBody(_Body):
 def told(problem: dict[str, Any]) -> tuple[str, str | None]:
     """One mistake of a body in a sentence, and the place it is at."""
     place = ".".join(str(part) for part in problem["loc"] if part != "body")
-    given = json.dumps(problem.get("input"), default=str)[:80]
-    return (f"{place}: {problem['msg']}, got {given}." if place else f"{problem['msg']}."), place or None
+    said, given = str(problem["msg"]).removeprefix("Value error, ").rstrip("."), json.dumps(problem.get("input"), default=str)[:80]
+    shown = "" if not place or problem["type"] == "value_error" else f", got {given}"  # our own sentences name the value
+    return f"{place}: {said}{shown}." if place else f"{said}.", place or None
