@@ -151,6 +151,7 @@ def test_two_clicks_on_one_answer_among_different_others_are_learned_together(
     feedback.add(row(1))
     feedback.close()
     (claim,) = Inbox(home).at(INBOX)
+    assert len(claim.data.read_text().splitlines()) == 3
     found = {one.completion: one for one in read_examples(claim.data)}
     assert (found[" b"].choices, found[" b"].count) == ((" b", " a", " c", " d"), 2)
     (taken,) = watch(home, tmp_path_factory.mktemp("drops"), once=True)

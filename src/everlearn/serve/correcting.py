@@ -33,17 +33,14 @@ def check_taught(served: Served, example: Example) -> None:
     served.model.encoder.rows([example])
 
 
-def joined(rows: Sequence[Example]) -> list[Example]:
-    """The rows as one file may hold them: of equal content those that were chosen among different others are one row, chosen among all of them.
+def agreeing(rows: Sequence[Example]) -> list[Example]:
+    """The rows as one file may hold them, which says the same choices of equal content: those that were chosen among different others are chosen among all.
 
     >>> two = [Example(prompt="Next?", completion=" b", choices=(" b", other)) for other in (" a", " c")]
-    >>> [(row.choices, row.count) for row in joined(two)]
-    [((' b', ' a', ' c'), 2)]
+    >>> [row.choices for row in agreeing(two)]
+    [(' b', ' a', ' c'), (' b', ' a', ' c')]
     """
-    found: dict[tuple[str, ...], Example] = {}
+    shown: dict[tuple[str, ...], tuple[str, ...]] = {}
     for row in rows:
-        old = found.pop(row.content, None)
-        if old is not None:
-            row = replace(row, choices=tuple(dict.fromkeys((*old.choices, *row.choices))), count=old.count + row.count)
-        found[row.content] = row
-    return list(found.values())
+        shown[row.content] = tuple(dict.fromkeys((*shown.get(row.content, ()), *row.choices)))
+    return [replace(row, choices=shown[row.content]) for row in rows]

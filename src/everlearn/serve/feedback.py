@@ -12,7 +12,7 @@ from pathlib import Path
 
 from everlearn.disk import flush_folder, write_whole
 from everlearn.errors import Busy, DataError, EverlearnError
-from everlearn.serve.correcting import joined
+from everlearn.serve.correcting import agreeing
 from everlearn.serve.lines import add_lines, mend, rows_in
 from everlearn.types import Example
 from everlearn.versions.home import Home
@@ -63,7 +63,7 @@ class Feedback:
         with self.home.writing():
             with self.home.arriving(), self._lock:
                 for path in [path for path in due if path.exists()]:  # what all of it was forgotten of is gone
-                    _join(path)
+                    _agree(path)
                     kind, stamp = path.name.partition(".")[0], time.strftime("%Y%m%dT%H%M%S", time.gmtime())
                     self._since.pop(path, None)
                     path.rename(self.folder / f"feedback-{kind}-{stamp}-{time.time_ns() % 10**9:09}.jsonl")
@@ -97,14 +97,14 @@ class Feedback:
                 self.problem = str(problem) if isinstance(problem, EverlearnError) else f"{type(problem).__name__}: {problem}"
 
 
-def _join(path: Path) -> None:
-    """Two clicks on one answer among different others are equal content with unequal choices, which no file may hold: they become one row, counted twice."""
+def _agree(path: Path) -> None:
+    """Clicks on one answer among different others are equal content with unequal choices, which no file may hold: each is told all that was shown."""
     try:
         rows = [Example.from_json(row) for row in rows_in(path)]
     except (ValueError, TypeError):  # edited by hand; whoever learns it names the line
         return
-    if len(kept := joined(rows)) < len(rows):
-        write_whole(path, "".join(json.dumps(row.to_json()) + "\n" for row in kept).encode("ascii"))
+    if (agreed := agreeing(rows)) != rows:
+        write_whole(path, "".join(json.dumps(row.to_json()) + "\n" for row in agreed).encode("ascii"))
 
 
 def _claimed(inbox: Inbox, path: Path) -> str:
