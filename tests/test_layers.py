@@ -51,7 +51,7 @@ MAY = {
     "evaluation": {"evaluate", "models", "scorecard", "streams"},
     "importing": {"importing", "evaluate", "results"},
     "versions": {"versions", "evaluate", "models", "records"},
-    "serve": {"serve", "versions", "memory", "models"},
+    "serve": {"serve", "versions", "memory", "models", "streams"},
     "upkeep": {"upkeep", "versions", "config", "flow", "learn", "methods", "evaluate", "models", "streams", "records"},
     "applications": {"applications", "config", "learn", "evaluate", "memory", "methods", "models", "streams", "results"},
     "checks": {"checks", "learn", "evaluate", "streams", "methods", "models"},

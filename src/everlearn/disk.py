@@ -73,15 +73,17 @@ def flush_folder(folder: Path) -> None:
 
 
 @contextmanager
-def one_writer(folder: Path | None, told: str = "another comparison is writing here (out={!r}). Wait for it, or name another folder.") -> Iterator[None]:
+def one_writer(
+    folder: Path | None, told: str = "another comparison is writing here (out={!r}). Wait for it, or name another folder.", name: str = ".lock"
+) -> Iterator[None]:
     """Only one process at a time writes to this folder; Busy in the second, `told` with the folder. The lock dies with its process.
 
-    Raises StateError for a folder that cannot be written.
+    name: of the lock's file.   Raises StateError for a folder that cannot be written.
     """
     if folder is None or fcntl is None:
         yield
         return
-    path = folder / ".lock"
+    path = folder / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         opened = path.open("w")

@@ -4,7 +4,8 @@ EverlearnError
 ├── DataError (ValueError)          a file, line or example that cannot be used
 ├── SettingError (ValueError)       a setting outside its range, an unknown name
 ├── ModelError (ValueError)         a model or tokenizer that cannot do what is asked
-│   └── Diverged                    learning broke the model
+│   ├── Diverged                    learning broke the model
+│   └── Unsuited                    what is asked is not for this kind of model
 ├── StateError (ValueError)         saved state that does not belong here
 │   └── Busy                        another process is writing there
 └── MissingExtra (ImportError)      a library that is installed as an extra
@@ -34,6 +35,10 @@ class ModelError(EverlearnError, ValueError):
 
 class Diverged(ModelError):
     """A model that learning broke: its loss or its answers are no numbers any more."""
+
+
+class Unsuited(ModelError):
+    """Asked of a model that is not made for it, such as a conversation without a chat template: the question's fault, not the model's."""
 
 
 class StateError(EverlearnError, ValueError):

@@ -58,9 +58,14 @@ def test_feedback_is_handed_over_when_the_server_stops(home: Home) -> None:
         ({"prompt": "x", "correction": "y", "chosen": "z"}, "not both"),
         ({"prompt": "x", "correction": "  "}, "white space"),
         ({"prompt": "x", "rating": "good"}, "needs a correction"),
+        ({"prompt": "x", "correction": "y", "time": "soon"}, "time: time must be an ISO date"),
+        ({"prompt": "x", "correction": "y", "time": "2026-13-40"}, "time: a date cannot be read"),
+        ({"prompt": "x", "chosen": "y", "shown": ["z", " "]}, "white space"),
+        ({"messages": [{"role": "user", "content": " "}], "correction": "y"}, "message 1 is empty"),
+        ({"messages": [{"role": "assistant", "content": "Yes?"}, {"role": "assistant", "content": "x"}], "correction": "y"}, "the chat template"),
     ],
 )
-def test_feedback_that_says_nothing_is_refused(url: str, body: dict[str, str], told: str) -> None:
+def test_feedback_that_says_nothing_is_refused(url: str, body: dict[str, object], told: str) -> None:
     answer = call(url, "POST", "/v1/feedback", body)
     assert answer.status == 400
     assert told in answer.error

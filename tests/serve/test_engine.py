@@ -12,6 +12,7 @@ import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
 from everlearn import Example, Home, ModelError, Seq2SeqModel, load_model
+from everlearn.errors import Unsuited
 from everlearn.models.sampling import Sampling
 from everlearn.serve.asking import Ask, Overloaded, Piece, TooLong
 from everlearn.serve.engine import Engine
@@ -118,6 +119,22 @@ def test_a_model_that_gives_no_numbers_fails_its_own_answers_alone(engine: Engin
         engine.answer(failing, Ask(question("owl"), 4))
     assert engine.counted.failed == 2
     assert engine.answer(two[1], Ask(question(asked(1)), 4)) == " Ashford"
+
+
+def test_a_conversation_without_a_chat_template_is_the_fault_of_who_asks_and_fails_alone(engine: Engine, two: tuple[Served, Served]) -> None:
+    model = load_model("tiny")
+    model.tokenizer.chat_template = None
+    looked_up = Served(two[0].version, model, lambda questions: [model.encoder.prompts(questions), questions][1])  # as a memory looks all of them up
+    talk = Example(messages=({"role": "user", "content": "Who?"}, {"role": "assistant", "content": ""}))
+    free, queues = threading.Event(), [Queue[Piece | Exception]() for _ in range(3)]
+    engine.call(free.wait)
+    for asked_of, queue in zip((question("owl"), talk, question("owl")), queues, strict=True):
+        engine.submit(looked_up, Ask(asked_of, 4), queue.put)
+    free.set()
+    with pytest.raises(Unsuited, match="no chat template"):
+        heard(queues[1])
+    assert heard(queues[0])[-1].finish == heard(queues[2])[-1].finish != ""
+    assert (engine.counted.failed, engine.counted.answered) == (0, 2)
 
 
 def test_too_many_that_wait_are_refused_and_what_was_taken_is_answered(two: tuple[Served, Served]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from everlearn import Example, Home, StateError, approve, watch
+from everlearn import Example, Home, StateError, approve, read_examples, watch
 from everlearn.serve.feedback import Feedback
+from everlearn.serve.lines import add_lines
 from everlearn.versions.inbox import INBOX, QUARANTINE, Inbox
 from everlearn.versions.settings import ServeTable
 
@@ -54,6 +57,25 @@ def test_enough_rows_or_enough_time_make_a_file(home: Home, made: Callable[..., 
     assert len(Feedback.hand_over(made(feedback_minutes=0.0))) <= 1  # its own thread may have been faster
 
 
+def test_the_time_counts_from_the_first_row_that_waits(home: Home, made: Callable[..., Feedback], monkeypatch: pytest.MonkeyPatch) -> None:
+    feedback, now = made(feedback_rows=1000, feedback_minutes=60), [0.0]
+    feedback._stop.set()  # by hand from here on
+    feedback._thread.join()
+    monkeypatch.setattr("everlearn.serve.feedback.time.monotonic", lambda: now[0])
+    for minutes, files in ((0, 0), (50, 0), (61, 1), (62, 0), (110, 0), (123, 1)):
+        now[0] = 60.0 * minutes
+        if minutes not in (61, 123):
+            feedback.add(row(minutes))
+        assert len(feedback.hand_over()) == files, minutes
+
+
+def test_what_a_server_that_was_killed_left_is_handed_over_at_once(home: Home, made: Callable[..., Feedback]) -> None:
+    add_lines(home.folder / "feedback" / "others.jsonl", [row(1).to_json()])
+    feedback = made(feedback_rows=1000)
+    feedback.hand_over()
+    assert len(Inbox(home).at(QUARANTINE)) == 1
+
+
 def test_what_is_approved_is_learned_by_watch(home: Home, made: Callable[..., Feedback], tmp_path_factory: pytest.TempPathFactory) -> None:
     feedback = made()
     for n in range(3):
@@ -80,3 +102,57 @@ def test_a_home_that_is_written_to_is_waited_for_and_nothing_is_lost(home: Home,
     (home.folder / "forgetting.json").write_text("{}")
     with pytest.raises(StateError, match="being forgotten"):
         feedback.add(row(2))
+
+
+class Killed(BaseException):
+    """As a crash: nothing catches it."""
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_killed_at_any_step_what_is_not_trusted_is_never_in_the_inbox(
+    home: Home, made: Callable[..., Feedback], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    feedback = made(feedback_rows=1000)
+    feedback.add(row(1))
+    feedback._stop.set()  # by hand from here on
+    feedback._thread.join()
+    count = [0]
+
+    def counted(real: Callable[..., object]) -> Callable[..., object]:
+        def call(*given: object, **more: object) -> object:
+            count[0] += 1
+            if count[0] == number:
+                raise Killed
+            return real(*given, **more)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("rename", "replace", "unlink"):
+            patch.setattr(os, name, counted(getattr(os, name)))
+        with contextlib.suppress(Killed):
+            feedback.hand_over(all_of_it=True)
+    assert count[0] >= min(number, 7)
+    assert Inbox(home).at(INBOX) == []
+    feedback.hand_over(all_of_it=True)
+    assert Inbox(home).at(INBOX) == []
+    (waits,) = Inbox(home).at(QUARANTINE)
+    assert waits.taken
+    assert f"approve HOME {waits.number}" in (waits.place / "reason.txt").read_text()
+    assert list(feedback.folder.iterdir()) == []
+
+
+def test_two_clicks_on_one_answer_among_different_others_are_learned_together(
+    home: Home, made: Callable[..., Feedback], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    feedback = made(trusted=["*"], feedback_rows=1000)
+    for others in ((" a", " c"), (" d",)):
+        feedback.add(Example(prompt="Which is read next?", completion=" b", choices=(" b", *others), source="feedback"))
+    feedback.add(row(1))
+    feedback.close()
+    (claim,) = Inbox(home).at(INBOX)
+    assert len(claim.data.read_text().splitlines()) == 3
+    found = {one.completion: one for one in read_examples(claim.data)}
+    assert (found[" b"].choices, found[" b"].count) == ((" b", " a", " c", " d"), 2)
+    (taken,) = watch(home, tmp_path_factory.mktemp("drops"), once=True)
+    assert taken.became == "promoted", taken.why

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,12 +12,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from everlearn import Home, HomeSettings, SettingError
-from everlearn.serve.guard import Rates
+from everlearn.serve.guard import Limits, Rates
 from everlearn.serve.running import prepared, read_keys, served
 from tests.serve.calling import call
 from tests.serve.conftest import SMALL, home_of
 
-KEY, OTHER = "a-key-of-the-desk-1", "a-key-of-nobody-2"
+KEY, OTHER, WRITES = "a-key-of-the-desk-1", "a-key-of-nobody-2", "a-key-that-writes-3"
 ASK = {"prompt": "owl", "max_tokens": 2}
 
 
@@ -24,8 +25,8 @@ ASK = {"prompt": "owl", "max_tokens": 2}
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Home]]:
     """A server with a key, small limits, and a name of its own."""
     folder = tmp_path_factory.mktemp("guarded")
-    (folder / "keys").write_text(f"# who may\ndesk {KEY}\n")
-    table = {"most_bytes": 2000, "hosts": ["models.example.org"], "origins": ["https://pages.example.org"]}
+    (folder / "keys").write_text(f"# who may\ndesk {KEY}\nimport-2 {WRITES}\n")
+    table = {"most_bytes": 2000, "hosts": ["models.example.org"], "origins": ["https://pages.example.org"], "writers": ["import-*"]}
     home = home_of(folder / "home", "plain", serve=table)
     with served(home, keys=folder / "keys") as url:
         yield url, home
@@ -46,6 +47,51 @@ def test_a_right_key_is_needed(guarded: tuple[str, Home]) -> None:
     assert call(url, "GET", "/metrics").status == 401
 
 
+def test_health_names_no_file_to_who_has_no_key(guarded: tuple[str, Home]) -> None:
+    url, home = guarded
+    head = (home.folder / "head.json").read_text()
+    (home.folder / "head.json").write_text("{}")
+    try:
+        for _ in range(3000):
+            if call(url, "GET", "/health").json["status"] == "degraded":
+                break
+            time.sleep(0.02)
+        for told in (call(url, "GET", "/health"), call(url, "GET", "/health", Authorization=f"Bearer {OTHER}")):
+            assert (told.status, told.json["version"]) == (200, "v1")
+            assert told.json["problem"] == "A key is needed to be told what is wrong: it may name files."
+            assert str(home.folder) not in told.text
+        assert str(home.folder) in call(url, "GET", "/health", Authorization=f"Bearer {KEY}").json["problem"]
+    finally:
+        (home.folder / "head.json").write_text(head)
+        for _ in range(3000):
+            if call(url, "GET", "/health").json["status"] == "ok":
+                break
+            time.sleep(0.02)
+
+
+def test_only_writers_write_and_delete_documents(guarded: tuple[str, Home]) -> None:
+    url, home = guarded
+    documents = {"documents": [{"text": "The gate of Ashford is open.", "source": "gazette"}]}
+    for told in (
+        call(url, "POST", "/v1/documents", documents, Authorization=f"Bearer {KEY}"),
+        call(url, "DELETE", "/v1/documents?source=gazette", Authorization=f"Bearer {KEY}"),
+    ):
+        assert told.status == 403
+        assert told.error == "This key may not write or delete documents (name='desk'). [serve] writers of everlearn.toml names the keys that may."
+    assert not (home.folder / "documents.jsonl").exists()
+    assert call(url, "POST", "/v1/documents", documents, Authorization=f"Bearer {WRITES}").json["new"] == 1
+    assert call(url, "GET", "/v1/documents?query=gate", Authorization=f"Bearer {KEY}").json["data"][0]["source"] == "gazette"
+    assert call(url, "DELETE", "/v1/documents?source=gazette", Authorization=f"Bearer {WRITES}").json["deleted"] == 1
+
+
+def test_who_writes_where_there_is_no_list() -> None:
+    assert Limits(own=True).writes("")  # no keys, and only this machine reaches it
+    assert not Limits().writes("")
+    assert not Limits(keys={b"": "desk"}).writes("desk")
+    assert Limits(writers=["*"]).writes("")
+    assert not Limits(writers=["desk"], own=True).writes("")
+
+
 def test_only_known_names_and_origins_are_answered(guarded: tuple[str, Home]) -> None:
     url, _ = guarded
     assert asking(url, Host="models.example.org")[0] == 200
@@ -60,6 +106,25 @@ def test_only_known_names_and_origins_are_answered(guarded: tuple[str, Home]) ->
         status, told = asking(url, Origin=wrong)
         assert status == 403
         assert "[serve] origins" in told
+
+
+def test_a_page_of_another_site_does_not_make_a_browser_ask(guarded: tuple[str, Home]) -> None:
+    url, _ = guarded
+
+    def got(path: str, **headers: str) -> int:
+        return call(url, "GET", path, None, None, **{"Authorization": f"Bearer {KEY}", **headers}).status
+
+    asked = "/?ask=Who+is+there%3F"
+    for site in ("cross-site", "same-site"):  # the second is another port of this machine
+        told = call(url, "GET", asked, None, None, Authorization=f"Bearer {KEY}", Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate")
+        assert told.status == 403
+        assert f"Pages of other sites may not call here (Sec-Fetch-Site={site!r})" in told.error
+        assert got("/v1/models", Sec_Fetch_Site=site, Sec_Fetch_Mode="no-cors") == 403
+        assert got("/", Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate") == 200  # a link to the page
+        assert got("/v1/models", Sec_Fetch_Site=site, Sec_Fetch_Mode="cors", Origin="https://pages.example.org") == 200
+    for site in ("same-origin", "none"):
+        assert got(asked, Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate") == 200
+    assert got(asked) == 200  # a program, or an old browser
 
 
 def test_a_page_of_a_known_origin_is_told_so_before_it_calls(guarded: tuple[str, Home]) -> None:

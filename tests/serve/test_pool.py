@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 
@@ -96,6 +97,28 @@ def test_a_new_version_that_fails_is_rolled_back_in_the_home_too(home: Home) -> 
         until(lambda: "canary" in (home.folder / "log.jsonl").read_text())
         home.promote(2)  # by hand: tried again
         until(lambda: pool.standing.trial is not None)
+    finally:
+        pool.close()
+
+
+def test_what_is_promoted_while_a_failed_version_is_rolled_back_stays(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, writing, promoted = on_trial(home), Home.writing, list[int]()
+
+    def just_before(self: Home, forgetting: bool = False) -> AbstractContextManager[None]:
+        if self is pool.home and not promoted:
+            promoted.append(0)
+            Home(home.folder).promote(0)  # as another process does, between the look and the lock
+        return writing(self, forgetting)
+
+    try:
+        trial = pool.standing.trial
+        assert trial is not None
+        monkeypatch.setattr(Home, "writing", just_before)
+        pool.judge(pool.standing.served.version.id, answers=100, bad=1)
+        pool.judge(trial.version.id, answers=25, bad=12)
+        until(lambda: bool(promoted) and pool.standing.trial is not None and pool.standing.trial.name == "v0")
+        assert home.head.number == 0
+        assert [move["why"] for move in home.moves][-1] != "rollback"
     finally:
         pool.close()
 

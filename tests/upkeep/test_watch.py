@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from everlearn import SettingError, approve, update, watch
+import everlearn
+from everlearn import HomeSettings, SettingError, approve, create_home, update, watch
 from everlearn.cli import app
 from everlearn.upkeep import watch as module
 from everlearn.upkeep.update import decided
 from everlearn.upkeep.watch import waiting
 from everlearn.versions.home import Home
-from tests.upkeep.conftest import Rows, change_settings
+from tests.upkeep.conftest import SMALL, Rows, change_settings
 
 
 def stopped(*_: object) -> None:
@@ -232,3 +233,15 @@ def test_ctrl_c_stops_cleanly(quick_home: Home, drops: Path, monkeypatch: pytest
     result = CliRunner().invoke(app, ["watch", str(quick_home.folder), str(drops)])
     assert result.exit_code == 0
     assert "Stopped." in result.stderr
+
+
+def test_a_file_that_this_model_cannot_be_taught_is_rejected_and_the_next_is_learned(tmp_path: Path, drops: Path, write_rows: Rows) -> None:
+    model = shutil.copytree(Path(everlearn.__file__).parent / "models" / "tiny", tmp_path / "model")
+    (model / "chat_template.jinja").unlink()
+    home = create_home(tmp_path / "home", model, settings=HomeSettings.of(SMALL, "a test"))
+    talk = [{"role": "user", "content": "Who keeps the lamp?"}, {"role": "assistant", "content": "Nora."}]
+    (drops / "a.jsonl").write_text(json.dumps({"messages": talk}) + "\n")
+    write_rows(drops / "b.jsonl", "plum")
+    first, second = watch(home, drops, once=True)
+    assert (first.became, second.became) == ("rejected", "promoted")
+    assert "no chat template" in first.why

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from everlearn.errors import MissingExtra, ModelError
+from everlearn.errors import MissingExtra, Unsuited
 from everlearn.memory.embedders import Embedder, unit
 from everlearn.memory.lexicon import JOINING
 from everlearn.memory.tables import Vectors
@@ -38,7 +38,7 @@ class ModelEmbedder:
 
     def __init__(self, model: TrainedModel) -> None:
         if model.module.config.is_encoder_decoder:
-            raise ModelError(f"an encoder-decoder's own states are no vectors for a store (model={model.name!r}). Name a sentence-transformers model.")
+            raise Unsuited(f"an encoder-decoder's own states are no vectors for a store (model={model.name!r}). Name a sentence-transformers model.")
         self.model = model
         config = model.module.config.get_text_config(decoder=True)
         self.layer, self.dimension = (int(config.num_hidden_layers) + 1) // 2, int(config.hidden_size)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import TemplateError
 
-from everlearn.errors import DataError, ModelError
+from everlearn.errors import DataError, ModelError, Unsuited
 from everlearn.types import Example, Message, Row
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Encoder:
                 continue
             before, after = self._chat(messages[:number], ask=True), self._chat(messages[: number + 1])
             if not (whole.startswith(after) and after.startswith(before) and before.startswith(done)):
-                raise ModelError(
+                raise Unsuited(
                     f"the chat template rewrites earlier turns, so turn {number + 1} cannot be told apart. Use prompt + completion, or one answer a row."
                 )
             pieces += [(before[len(done) :], False), (after[len(before) :], True)]
@@ -102,7 +102,7 @@ class Encoder:
 
     def _chat(self, messages: Sequence[Message], ask: bool = False) -> str:
         if self.tokenizer.chat_template is None:
-            raise ModelError("the tokenizer has no chat template, so `messages` cannot be encoded. Use prompt + completion, or set tokenizer.chat_template.")
+            raise Unsuited("the tokenizer has no chat template, so `messages` cannot be encoded. Use prompt + completion, or set tokenizer.chat_template.")
         try:
             return str(self.tokenizer.apply_chat_template([dict(m) for m in messages], tokenize=False, add_generation_prompt=ask))
         except (TemplateError, ValueError) as problem:

@@ -8,6 +8,7 @@ import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ from everlearn.memory.embedding import ModelEmbedder
 from everlearn.memory.tables import Vectors
 from everlearn.serve.asking import Ask, Piece
 from everlearn.serve.bodies import Answering, ChatBody, CompletionBody, EmbeddingBody
+from everlearn.serve.leaving import together, while_there
 from everlearn.serve.opening import Served
 from everlearn.serve.refusals import refused
 from everlearn.serve.serving import Said, Serving
@@ -97,7 +99,7 @@ def answer_routes(serving: Serving) -> APIRouter:
     @routes.post("/v1/embeddings", summary="Texts as vectors: the model's own state when it is asked them")
     async def embeddings(body: EmbeddingBody, request: Request) -> Response:
         served = await serving.version(body.model, request.scope["caller"])
-        vectors, tokens = await serving.call(lambda: _embedded(served, body.texts))
+        vectors, tokens = await while_there(request.receive, serving.call(lambda: _embedded(served, body.texts)))
         if body.dimensions not in (None, vectors.shape[1]):
             raise DataError(f"this model's vectors have {vectors.shape[1]} components, got dimensions={body.dimensions}. Leave it out.")
         data = [{"object": "embedding", "index": at, "embedding": _written(vector, body.encoding_format)} for at, vector in enumerate(vectors)]
@@ -107,16 +109,23 @@ def answer_routes(serving: Serving) -> APIRouter:
 
 
 async def _answered(serving: Serving, request: Request, kind: Kind, body: Answering, questions: Sequence[Example], limit: int | None) -> Response:
-    """A response to one request, all of it by one version."""
+    """A response to one request, all of it by one version; nothing of it is said any more once one answer fails, or the client has gone."""
+    each, most = body.n or 1, min(serving.table.most_answers, serving.table.waiting)
+    if len(questions) * each > most:
+        raise DataError(
+            f"one request may ask for at most {most} answers here, got {len(questions) * each} (prompts={len(questions)}, n={each})."
+            " [serve] most_answers of everlearn.toml is the limit, and so is waiting. Ask in several requests."
+        )
     reply = Reply(kind, await serving.version(body.model, body.user or request.scope["caller"] or secrets.token_hex(8)))
-    asks = [await serving.ask(body, question, limit, number) for question in questions for number in range(body.n or 1)]
+    first_asks = [await serving.ask(body, question, limit) for question in questions]
+    asks = [replace(ask, seed=ask.seed + number) for ask in first_asks for number in range(each)]  # each choice is drawn anew
     serving.remember(reply.id, reply.served, questions[0])
     if body.stream:
         usage_too = body.stream_options is not None and body.stream_options.include_usage
         chunks = _streamed(serving, reply, asks, usage_too, len(questions))
-        first = await anext(chunks)  # what is refused has a status of its own
+        first = await while_there(request.receive, anext(chunks))  # what is refused has a status of its own
         return StreamingResponse(_events(first, chunks), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-    said = await asyncio.gather(*(serving.answer(reply.served, ask) for ask in asks))
+    said = await while_there(request.receive, together([serving.answer(reply.served, ask) for ask in asks]))
     return JSONResponse(reply.whole(said, len(questions)))
 
 

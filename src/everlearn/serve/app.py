@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -19,9 +20,10 @@ from everlearn.memory.passages import Found, Passage
 from everlearn.memory.reading import passage_of
 from everlearn.serve.answers import answer_routes
 from everlearn.serve.bodies import DocumentBody, DocumentsBody, FeedbackBody
+from everlearn.serve.correcting import check_taught, corrected
 from everlearn.serve.guard import Guard, Limits
 from everlearn.serve.pages import page_routes
-from everlearn.serve.refusals import Unknown, add_refusals, tell_refusals
+from everlearn.serve.refusals import Forbidden, Unknown, add_refusals, tell_refusals
 from everlearn.serve.serving import Serving, needs_lancedb
 from everlearn.types import Example
 from everlearn.version import VERSION
@@ -56,25 +58,26 @@ def _about(serving: Serving) -> APIRouter:
 
     @routes.get("/v1/models", summary="The versions that can be asked")
     async def models() -> Response:
-        usable = await asyncio.to_thread(serving.usable)
+        usable = await serving.reading.do(serving.usable)
         return JSONResponse({"object": "list", "data": [_model("latest", serving.pool.standing.served.version), *(_model(f"v{v.number}", v) for v in usable)]})
 
     @routes.get("/v1/models/{name}", summary="One version")
     async def model(name: str) -> Response:
-        known = {f"v{version.number}": version for version in await asyncio.to_thread(serving.usable)} | {"latest": serving.pool.standing.served.version}
+        known = {f"v{version.number}": version for version in await serving.reading.do(serving.usable)} | {"latest": serving.pool.standing.served.version}
         if name not in known:
             raise Unknown(f"there is no such model (model={name[:64]!r}). Name 'latest', or a version that /v1/models lists.")
         return JSONResponse(_model(name, known[name]))
 
     @routes.get("/health", summary="Is it well, and which version answers")
-    async def health() -> Response:
+    async def health(request: Request) -> Response:
         standing, problem = (
             serving.pool.standing,
             serving.pool.problem or serving.feedback.problem or ("" if serving.engine.alive else "nothing answers any more; start the server again"),
         )
         told = {"status": "degraded" if problem else "ok", "version": standing.served.name, "id": standing.served.version.id}
         trial = {"trial": standing.trial.name} if standing.trial is not None else {}
-        return JSONResponse({**told, **trial, **({"problem": problem} if problem else {})})
+        shown = problem if request.scope["known"] else "A key is needed to be told what is wrong: it may name files."
+        return JSONResponse({**told, **trial, **({"problem": shown} if problem else {})})
 
     @routes.get("/metrics", summary="Counts, for Prometheus")
     async def metrics() -> Response:
@@ -91,8 +94,10 @@ def _taking(serving: Serving) -> APIRouter:
     async def feedback(body: FeedbackBody, request: Request) -> Response:
         given = None if body.id is None else serving.given(body.id)
         bad = body.rating == "bad" or (body.correction is not None and body.rating is None)
-        example = _corrected(body, None if given is None else given.question, _source(request))
-        trusted = example is not None and await asyncio.to_thread(serving.feedback.add, example)
+        example = corrected(body, None if given is None else given.question, _source(request))
+        if example is not None:
+            await serving.call(partial(check_taught, serving.pool.standing.served, example))
+        trusted = example is not None and await serving.writing.do(partial(serving.feedback.add, example))
         if given is not None and bad and not given.judged:  # an answer is bad once, however often it is said
             given.judged = True
             serving.pool.judge(given.version, bad=1)
@@ -101,10 +106,11 @@ def _taking(serving: Serving) -> APIRouter:
         return JSONResponse({"object": "feedback", "example": example.id, "became": "to_learn" if trusted else "to_approve"})
 
     @routes.post("/v1/documents", summary="Take documents in; answers know them at once")
-    async def documents(body: DocumentsBody) -> Response:
+    async def documents(body: DocumentsBody, request: Request) -> Response:
+        needs_writer(request)
         needs_lancedb()
         passages = [_passage(one) for one in body.documents]
-        told = await asyncio.to_thread(serving.documents.add, passages)
+        told = await serving.writing.do(partial(serving.documents.add, passages))
         return JSONResponse({"object": "documents", "ids": [passage.id for passage in passages], "new": told.new, "changed": told.changed, "known": told.known})
 
     @routes.get("/v1/documents", summary="Search the documents, as they hold now or held at a date")
@@ -112,32 +118,26 @@ def _taking(serving: Serving) -> APIRouter:
         needs_lancedb()
         if not 1 <= k <= 100 or not query.strip() or len(query) > 10_000:
             raise DataError(f"a search needs words and a k between 1 and 100 (query={query[:40]!r}, k={k}). Correct them.")
-        found = await asyncio.to_thread(serving.documents.search, query, k, as_of)
+        found = await serving.reading.do(partial(serving.documents.search, query, k, as_of))
         return JSONResponse({"object": "list", "data": [_found(one) for one in found]})
 
     @routes.delete("/v1/documents", summary="Take out everything a source said")
-    async def delete(source: str) -> Response:
+    async def delete(source: str, request: Request) -> Response:
+        needs_writer(request)
         needs_lancedb()
         if not source:
             raise DataError("a source is needed (source=''). Name the one whose documents are to go.")
-        return JSONResponse({"object": "documents", "deleted": await asyncio.to_thread(serving.documents.delete, source)})
+        return JSONResponse({"object": "documents", "deleted": await serving.writing.do(partial(serving.documents.delete, source))})
 
     return routes
 
 
-def _corrected(body: FeedbackBody, question: Example | None, source: str) -> Example | None:
-    """What is to be learned from feedback; None where it only counts."""
-    answer = body.correction or body.chosen
-    if answer is None:
-        return None
-    if body.messages is not None:
-        question = Example(messages=(*(turn.message() for turn in body.messages), {"role": "assistant", "content": ""}))
-    elif body.prompt is not None:
-        question = Example(prompt=body.prompt, completion="")
-    assert question is not None
-    answered = question.answered(answer)
-    choices = tuple(dict.fromkeys((answer, *body.shown))) if body.chosen is not None and body.shown and answered.prompt is not None else ()
-    return Example(prompt=answered.prompt, completion=answered.completion, messages=answered.messages, source=source, time=body.time, choices=choices)
+def needs_writer(request: Request) -> None:
+    """Raise Forbidden for who may not write and delete documents."""
+    if not request.scope["writes"]:
+        name = request.scope["caller"]
+        who = f"This key may not write or delete documents (name={name!r})." if name else "Without a key documents can be neither written nor deleted here."
+        raise Forbidden(f"{who} [serve] writers of everlearn.toml names the keys that may.")
 
 
 def _source(request: Request) -> str:

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from everlearn.memory.passages import iso
 from everlearn.serve.pool import LATEST
+from everlearn.streams.rows import check_time
 from everlearn.types import Message
 
 Words = Annotated[str, Field(min_length=1, max_length=200)]
@@ -25,7 +27,7 @@ class _Body(BaseModel):
         """Half a surrogate pair, which JSON can spell, is in no text."""
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, str) and any("\ud800" <= letter <= "\udfff" for letter in part):
-                raise ValueError("a character is half of one (a lone surrogate)")
+                raise ValueError(f"a character is half of one (a lone surrogate, {part!r:.40})")
         return value
 
 
@@ -136,9 +138,16 @@ class FeedbackBody(_Body):
     messages: list[Turn] | None = Field(default=None, min_length=1, max_length=256)
     correction: str | None = Field(default=None, min_length=1)
     chosen: str | None = Field(default=None, min_length=1)
-    shown: list[str] = Field(default=[], max_length=64)
+    shown: list[Annotated[str, Field(min_length=1)]] = Field(default=[], max_length=64)
     rating: Literal["good", "bad"] | None = None
     time: Date = ""
+
+    @field_validator("time")
+    @classmethod
+    def _is_a_time(cls, value: str) -> str:
+        check_time(value)
+        iso(value, "time")  # and one that is in the calendar
+        return value
 
     @model_validator(mode="after")
     def _says_something(self) -> FeedbackBody:
@@ -148,7 +157,7 @@ class FeedbackBody(_Body):
             raise ValueError("feedback needs a correction, a choice, or the id of an answer with a rating")
         if sum(part is not None for part in (self.id, self.prompt, self.messages)) != 1:
             raise ValueError("feedback is about one of: the id of an answer, a prompt, messages")
-        if any(text is not None and not text.strip() for text in (self.correction, self.chosen, self.prompt)):
+        if any(text is not None and not text.strip() for text in (self.correction, self.chosen, self.prompt, *self.shown)):
             raise ValueError("a text of white space says nothing")
         return self
 
@@ -182,5 +191,6 @@ class DocumentsBody(_Body):
 def told(problem: dict[str, Any]) -> tuple[str, str | None]:
     """One mistake of a body in a sentence, and the place it is at."""
     place = ".".join(str(part) for part in problem["loc"] if part != "body")
-    given = json.dumps(problem.get("input"), default=str)[:80]
-    return (f"{place}: {problem['msg']}, got {given}." if place else f"{problem['msg']}."), place or None
+    said, given = str(problem["msg"]).removeprefix("Value error, ").rstrip("."), json.dumps(problem.get("input"), default=str)[:80]
+    shown = "" if not place or problem["type"] == "value_error" else f", got {given}"  # our own sentences name the value
+    return f"{place}: {said}{shown}." if place else f"{said}.", place or None

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 import threading
-import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from everlearn.disk import writable, write_whole
+from everlearn.disk import write_whole
 from everlearn.errors import StateError
 from everlearn.memory.lexicon import Lexicon
 from everlearn.memory.passages import Found, Passage, iso
 from everlearn.memory.reading import asked_in, with_passages
+from everlearn.serve.lines import add_lines, mend, rows_in
 from everlearn.types import Example
-from everlearn.versions.home import FORGETTING, Home
+from everlearn.versions.home import Home
 
 if TYPE_CHECKING:
     from everlearn.memory.store import DatedStore
     from everlearn.memory.writing import Added
 
 FILE = "documents.jsonl"
+IN_MEMORY = "memory://"  # LanceDB's address for a database of this process alone: no copy of the documents lies where `everlearn forget` does not look
 TEMPLATE = "Context: {passages} "
 MOST_READ = 3  # passages before one question
 CANDIDATES = 8
@@ -36,9 +34,9 @@ COVERED = (
 class Documents:
     """The passages of a home that clients brought, each with its dates and source; a newer one of the same subject supersedes.
 
-    They lie in documents.jsonl in the home, one a line, which `everlearn forget` reads and rewrites; the store beside it is made anew from that
-    file whenever another process changed it. A passage is found by its words and read where it has most of what the question says. Needs lancedb:
-    MissingExtra without it, from the first document on.
+    They lie in documents.jsonl in the home, one a line, which `everlearn forget` reads and rewrites, and nowhere else on disk: the store that searches them
+    is in memory, made anew from that file whenever another process changed it. A passage is found by its words and read where it has most of what the
+    question says. Needs lancedb: MissingExtra without it, from the first document on.
     """
 
     def __init__(self, home: Home) -> None:
@@ -47,6 +45,7 @@ class Documents:
         self._seen: tuple[int, int, int] | None = None
         self._store: DatedStore | None = None
         self._lexicon = Lexicon([])
+        mend(home, self.path)
 
     def __bool__(self) -> bool:
         return self.path.exists()
@@ -57,25 +56,21 @@ class Documents:
 
     def add(self, passages: Sequence[Passage]) -> Added:
         """Take passages in: on disk, then to be found. Raises DataError for an id with other content, StateError while something is being forgotten."""
-        with self._lock:
-            self._writable()
+        with self.home.arriving(), self._lock:
             store = self._current()
             told, self._seen = store.add(passages), None  # made anew from the file if that cannot be written
-            with writable(self.path), self.path.open("a", encoding="ascii") as file:
-                file.write("".join(json.dumps(passage.to_json()) + "\n" for passage in passages))
-                file.flush()
-                os.fsync(file.fileno())
+            add_lines(self.path, [passage.to_json() for passage in passages])
             self._noted(store)
         return told
 
     def delete(self, source: str) -> int:
         """Take out everything a source said; how many passages went."""
-        with self._lock:
-            self._writable()
+        with self.home.arriving(), self._lock:
             store = self._current()
             gone = store.delete(source=source) if len(store) else 0
             if gone:
-                kept = [row for line in self.path.read_text(encoding="utf-8").split("\n") if line and (row := json.loads(line)).get("source") != source]
+                self._seen = None
+                kept = [row for row in rows_in(self.path) if row.get("source") != source]
                 write_whole(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
                 self._noted(store)
         return gone
@@ -103,9 +98,7 @@ class Documents:
             from everlearn.memory.embedding import WordEmbedder
             from everlearn.memory.store import DatedStore
 
-            folder = tempfile.mkdtemp(prefix="everlearn-documents-")
-            store = DatedStore(folder, WordEmbedder())
-            weakref.finalize(store, shutil.rmtree, folder, ignore_errors=True)
+            store = DatedStore(IN_MEMORY, WordEmbedder())
             stamp, rows = self._stamp(), self._rows()
             if rows:
                 store.add(rows)
@@ -121,13 +114,9 @@ class Documents:
         if not self.path.exists():
             return []
         try:
-            return [Passage.from_json(json.loads(line)) for line in self.path.read_text(encoding="utf-8").split("\n") if line.strip()]
+            return [Passage.from_json(row) for row in rows_in(self.path)]
         except (OSError, ValueError, TypeError) as problem:
             raise StateError(f"the documents of this home cannot be read (file={str(self.path)!r}): {problem}. Restore the file from a copy.") from problem
-
-    def _writable(self) -> None:
-        if (self.home.folder / FORGETTING).exists():
-            raise StateError(f"something is being forgotten here (home={str(self.home.folder)!r}). Send the document again when that is done.")
 
     def _stamp(self) -> tuple[int, int, int]:
         return stamp_of(self.path)

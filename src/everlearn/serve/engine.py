@@ -11,13 +11,14 @@ from typing import TypeVar
 
 import torch
 
-from everlearn.errors import DataError, Diverged, EverlearnError, ModelError
+from everlearn.errors import DataError, Diverged, EverlearnError, ModelError, Unsuited
 from everlearn.models.decoding import Decoding
 from everlearn.serve.asking import Answer, Ask, Deliver, Overloaded, Piece, finite
 from everlearn.serve.opening import Served
 
 MOST_TOKENS = 16_384  # padded tokens of prompts that are read at once
 GROUPS = 2  # batches of one version that run side by side where its answers cannot join a running one
+ASKERS = (DataError, Unsuited)  # errors of who asks: they say nothing against the version that was asked
 T = TypeVar("T")
 
 
@@ -48,7 +49,7 @@ class Engine:
     One thread does all of it. A question that arrives while others are answered joins them at the next token. What an answer says does not depend on
     what else is in its batch, up to the rounding of sums: draws have a generator of their own.
 
-    batch: answers of one version at once.   waiting: questions that may wait; Overloaded for one more.
+    batch: answers of one version at once.   waiting: questions that may wait, and as many other uses of a model; Overloaded for one more.
     """
 
     def __init__(self, batch: int = 32, waiting: int = 1024) -> None:
@@ -92,7 +93,7 @@ class Engine:
         return found.result()
 
     def call(self, work: Callable[[], T]) -> Future[T]:
-        """Do something else with a model, between two tokens: models are used by this thread alone."""
+        """Do something else with a model, between two tokens: models are used by this thread alone. Raises Overloaded where too much of it waits."""
         found: Future[T] = Future()
 
         def job() -> None:
@@ -103,6 +104,8 @@ class Engine:
                     found.set_exception(problem)
 
         with self._change:
+            if self._closing or len(self._jobs) >= self.most_waiting:
+                raise Overloaded(f"the server {'is stopping' if self._closing else f'has {len(self._jobs)} such requests waiting'}. Try again later.")
             self._jobs.append(job)
             self._change.notify()
         return found
@@ -183,7 +186,9 @@ class Engine:
         questions = [one.ask.told or one.ask.question for one in answers]
         try:
             read = list(answers[0].served.read(questions))
-        except Exception as problem:  # a memory that cannot be read
+        except Exception as problem:  # a memory that cannot be read, or a question that it cannot look up
+            if len(answers) > 1:
+                return [ready for one in answers for ready in self._encoded([one])]
             self._failed(answers, problem)
             return []
         ready = []
@@ -237,5 +242,5 @@ class Engine:
     def _failed(self, answers: Sequence[Answer], problem: Exception) -> None:
         told = problem if isinstance(problem, EverlearnError) else ModelError(f"the model could not answer ({type(problem).__name__}: {problem}).")
         for one in answers:
-            self.counted.failed += not isinstance(told, DataError)
+            self.counted.failed += not isinstance(told, ASKERS)
             one.deliver(told)

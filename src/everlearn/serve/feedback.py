@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
+import math
 import threading
 import time
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from everlearn.disk import flush_folder, writable
-from everlearn.errors import Busy, DataError, EverlearnError, StateError
+from everlearn.disk import flush_folder, write_whole
+from everlearn.errors import Busy, DataError, EverlearnError
+from everlearn.serve.correcting import agreeing
+from everlearn.serve.lines import add_lines, mend, rows_in
 from everlearn.types import Example
-from everlearn.versions.home import FORGETTING, Home
+from everlearn.versions.home import Home
 from everlearn.versions.inbox import INBOX, QUARANTINE, Inbox
 from everlearn.versions.settings import ServeTable
 
@@ -33,22 +35,20 @@ class Feedback:
     def __init__(self, home: Home, table: ServeTable) -> None:
         self.home, self.table, self.folder = home, table, home.folder / FOLDER
         self.problem = ""
+        for path in (self.folder / TRUSTED, self.folder / OTHERS):
+            mend(home, path)
+        self._since: dict[Path, float] = {}  # when the first of the rows that wait came, in monotonic seconds; of those from before this server nobody knows
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="everlearn-feedback", daemon=True)
         self._thread.start()
 
     def add(self, example: Example) -> bool:
         """Keep a row to learn from; is its source trusted? Raises StateError for a full disk, or while something is being forgotten."""
-        if (self.home.folder / FORGETTING).exists():
-            raise StateError(f"something is being forgotten here (home={str(self.home.folder)!r}). Send the feedback again when that is done.")
         trusted = self.trusts(example.source)
         path = self.folder / (TRUSTED if trusted else OTHERS)
-        with self._lock, writable(path):
-            self.folder.mkdir(exist_ok=True)
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(example.to_json(), ensure_ascii=True) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+        with self.home.arriving(), self._lock:
+            add_lines(path, [example.to_json()])
+            self._since.setdefault(path, time.monotonic())
         return trusted
 
     def trusts(self, source: str) -> bool:
@@ -57,16 +57,21 @@ class Feedback:
     def hand_over(self, all_of_it: bool = False) -> list[str]:
         """Put what is enough for a file, or all there is, into the inbox; the names of the claims. Raises Busy while another process writes to the home."""
         due = [path for name in (TRUSTED, OTHERS) if (path := self.folder / name).exists() and (all_of_it or self._due(path))]
-        left = sorted(self.folder.glob("feedback-*.jsonl")) if self.folder.is_dir() else []  # of one that was stopped between two steps
+        left = self.folder.is_dir() and any(path.name.startswith(("feedback-", ".everlearn-")) for path in self.folder.iterdir())  # stopped between two steps
         if not due and not left:
             return []
         with self.home.writing():
-            with self._lock:
-                for path in due:
+            with self.home.arriving(), self._lock:
+                for path in [path for path in due if path.exists()]:  # what all of it was forgotten of is gone
+                    _agree(path)
                     kind, stamp = path.name.partition(".")[0], time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+                    self._since.pop(path, None)
                     path.rename(self.folder / f"feedback-{kind}-{stamp}-{time.time_ns() % 10**9:09}.jsonl")
                 flush_folder(self.folder)
-            return [label for path in sorted(self.folder.glob("feedback-*.jsonl")) if (label := self._claimed(path))]
+            inbox = Inbox(self.home)
+            for place in (INBOX, QUARANTINE):
+                inbox.recover(place)  # one that was stopped after a claim left its file here
+            return [label for path in sorted(self.folder.glob("feedback-*.jsonl")) if (label := _claimed(inbox, path))]
 
     def close(self) -> None:
         """Hand over what is there, where the home is free; what is left goes over when a server starts again."""
@@ -75,24 +80,11 @@ class Feedback:
         with suppress(EverlearnError):
             self.hand_over(all_of_it=True)
 
-    def _claimed(self, path: Path) -> str:
-        inbox = Inbox(self.home)
-        try:
-            claim = inbox.claim(path, None)
-        except DataError:
-            return ""
-        if claim is None:
-            return ""
-        if "-others-" in path.name:
-            why = f"It came over HTTP from a source that [serve] trusted does not name. Let it in with `everlearn approve HOME {claim.number}`."
-            claim = inbox.move(claim, QUARANTINE, why)
-        return f"{QUARANTINE if claim.place.parent.name == QUARANTINE else INBOX}/{claim.label}"
-
     def _due(self, path: Path) -> bool:
         with path.open("rb") as file:
             rows = sum(1 for _ in file)
-        begun = path.stat().st_ctime if rows else time.time()
-        return rows >= self.table.feedback_rows or (rows > 0 and time.time() - begun >= 60 * self.table.feedback_minutes)
+        waited = time.monotonic() - self._since[path] if path in self._since else math.inf
+        return rows >= self.table.feedback_rows or (rows > 0 and waited >= 60 * self.table.feedback_minutes)
 
     def _watch(self) -> None:
         while not self._stop.wait(EVERY):
@@ -101,5 +93,28 @@ class Feedback:
                 self.problem = ""
             except Busy:
                 continue
-            except EverlearnError as problem:
-                self.problem = str(problem)
+            except Exception as problem:  # a disk that is gone, a folder that was changed by hand: tried again at the next look
+                self.problem = str(problem) if isinstance(problem, EverlearnError) else f"{type(problem).__name__}: {problem}"
+
+
+def _agree(path: Path) -> None:
+    """Clicks on one answer among different others are equal content with unequal choices, which no file may hold: each is told all that was shown."""
+    try:
+        rows = [Example.from_json(row) for row in rows_in(path)]
+    except (ValueError, TypeError):  # edited by hand; whoever learns it names the line
+        return
+    if (agreed := agreeing(rows)) != rows:
+        write_whole(path, "".join(json.dumps(row.to_json()) + "\n" for row in agreed).encode("ascii"))
+
+
+def _claimed(inbox: Inbox, path: Path) -> str:
+    """Take a file to where its rows belong, and nowhere else on the way; its place and name, "" where it cannot be taken."""
+    place, why = INBOX, ""
+    if "-others-" in path.name:
+        told = f"It came over HTTP from a source that [serve] trusted does not name. Let it in with `everlearn approve HOME {inbox.next()}`."
+        place, why = QUARANTINE, told
+    try:
+        claim = inbox.claim(path, None, place, why)
+    except DataError:
+        return ""
+    return "" if claim is None else f"{place}/{claim.label}"

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -17,14 +18,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from everlearn.serve.refusals import refusal
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
-OPEN = ("/health",)  # needs no key: load balancers have none
+OPEN = ("/health",)  # needs no key: load balancers have none; what they are told names no file
 MOST_CALLERS = 10_000  # whose rate is remembered
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """hosts: names the server is reached by, besides those of this machine.   origins: pages of other sites that may call.   keys: names by the keys'
-    SHA-256; none for no keys.   most_bytes: of a body.   rate: requests a minute, 0 for no limit.
+    SHA-256; none for no keys.   most_bytes: of a body.   rate: requests a minute, 0 for no limit.   writers: patterns of the names that may write and
+    delete documents.   own: only this machine reaches it, and it has no keys, so whoever calls is its owner.
     """
 
     hosts: Sequence[str] = ()
@@ -32,6 +34,12 @@ class Limits:
     keys: Mapping[bytes, str] = field(default_factory=dict)
     most_bytes: int = 1_000_000
     rate: int = 0
+    writers: Sequence[str] = ()
+    own: bool = False
+
+    def writes(self, name: str) -> bool:
+        """May this caller, by the key's name or "" for none, write and delete documents? Without a list only the owner of the machine may."""
+        return any(fnmatchcase(name, pattern) for pattern in self.writers) if self.writers else self.own
 
 
 class Rates:
@@ -62,7 +70,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        scope["caller"] = ""
+        scope["caller"], scope["known"], scope["writes"] = "", False, False
         answer = self._refusal(scope)
         if answer is not None:
             await answer(scope, receive, send)
@@ -79,13 +87,21 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host and origin not in self.limits.origins:
             return refusal(403, f"Pages of this origin may not call here (origin={origin[:80]!r}). [serve] origins of everlearn.toml names those that may.")
-        if self.limits.keys and scope["path"] not in OPEN:
+        if self._from_elsewhere(scope, headers):
+            return refusal(
+                403,
+                f"Pages of other sites may not call here (Sec-Fetch-Site={headers['sec-fetch-site'][:20]!r}). Open the address itself, or name the page's"
+                " origin in [serve] origins of everlearn.toml.",
+            )
+        if self.limits.keys:
             name = self._key_name(headers.get("authorization", ""))
-            if name is None:
+            if name is None and scope["path"] not in OPEN:
                 return refusal(
                     401, "This server needs a key that it knows: Authorization: Bearer KEY.", "invalid_api_key", headers={"WWW-Authenticate": "Bearer"}
                 )
-            scope["caller"] = name
+            scope["caller"] = name or ""
+        scope["known"] = self.limits.own or bool(scope["caller"])
+        scope["writes"] = self.limits.writes(scope["caller"])
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self.limits.most_bytes:
             return _too_large(self.limits.most_bytes)
@@ -96,6 +112,15 @@ class Guard:
                 told = f"More than {self.limits.rate} requests a minute. Try again in {wait:.0f} seconds."
                 return refusal(429, told, "rate_limit_exceeded", headers={"Retry-After": str(max(1, round(wait)))})
         return None
+
+    def _from_elsewhere(self, scope: Scope, headers: Headers) -> bool:
+        """Does a browser say that a page of another site, or of another port here, asks? Its link to a page may be followed where it asks nothing.
+
+        Programs, and browsers from before 2023, do not send the header (https://www.w3.org/TR/fetch-metadata/); these are told by Origin and Host alone.
+        """
+        if headers.get("sec-fetch-site", "none") in ("same-origin", "none") or headers.get("origin") in self.limits.origins:
+            return False
+        return not (scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate" and not scope["query_string"])
 
     def _key_name(self, given: str) -> str | None:
         """Whose key it is; the time it takes says nothing about how much of it is right."""

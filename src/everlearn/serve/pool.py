@@ -41,11 +41,11 @@ class Pool:
         self.problem, self.swaps = "", 0
         self.tallies: dict[str, Tally] = {}
         self._kept: OrderedDict[str, Served] = OrderedDict()
-        self._opening, self._changing = threading.Lock(), threading.Lock()
+        self._opening, self._keeping, self._changing = threading.Lock(), threading.Lock(), threading.Lock()
         self._refused = ""  # of a trial that failed, until the home is rolled back
         self._needed: set[str] = set()
         self._seen = self._stamp()
-        self._stand(Standing(self._opened(home.head)))
+        self._stand(Standing(self.opened(home.head)))
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="everlearn-watcher", daemon=True)
         self._watcher.start()
@@ -57,9 +57,33 @@ class Pool:
 
     def named(self, name: str) -> Served:
         """A version by number ("v3" or "3"), or the beginning of its id. Raises SettingError for none, StateError for one that was withdrawn."""
+        return self.opened(self.found(name))
+
+    def found(self, name: str) -> Version:
+        """The same, not opened."""
         version = self.home.version(name)
         self.home.usable(version)
-        return self._opened(version)
+        return version
+
+    def warm(self, version: Version) -> Served | None:
+        """The version where it is in memory; nothing is waited for."""
+        with self._keeping:
+            if version.id in self._kept:
+                self._kept.move_to_end(version.id)
+            return self._kept.get(version.id)
+
+    def opened(self, version: Version) -> Served:
+        """The version in memory, opened now where it was not; one after another."""
+        if (served := self.warm(version)) is not None:
+            return served
+        with self._opening:
+            served = self.warm(version) or open_served(self.home, version, self.device)
+            with self._keeping:
+                self._kept[version.id] = served
+                self._kept.move_to_end(version.id)
+                for old in [name for name in self._kept if name not in self._needed | {version.id}][: max(0, len(self._kept) - self.most)]:
+                    del self._kept[old]
+        return served
 
     def judge(self, version: str, answers: int = 0, bad: int = 0) -> None:
         """Count answers of a version, by its id, and those that failed or were corrected."""
@@ -75,16 +99,6 @@ class Pool:
     def close(self) -> None:
         self._stop.set()
         self._watcher.join()
-
-    def _opened(self, version: Version) -> Served:
-        with self._opening:
-            if version.id not in self._kept:
-                self._kept[version.id] = open_served(self.home, version, self.device)
-            self._kept.move_to_end(version.id)
-            found = self._kept[version.id]
-            for old in [name for name in self._kept if name not in self._needed | {version.id}][: max(0, len(self._kept) - self.most)]:
-                del self._kept[old]
-        return found
 
     def _watch(self) -> None:
         while not self._stop.wait(EVERY):
@@ -122,22 +136,22 @@ class Pool:
             return
         self._refused = ""
         if head.id != standing.served.version.id and (standing.trial is None or head.id != standing.trial.version.id):
-            served = self._opened(head)
+            served = self.opened(head)
             tried = self.trial.share > 0 and self.home.moves[-1]["why"] != "rollback" and standing.served.version.id not in gone
             if tried:
                 self.tallies[head.id] = Tally()
             self._swap(Standing(standing.served, served) if tried else Standing(served))
         elif head.id == standing.served.version.id and standing.trial is not None:
             self._swap(Standing(standing.served))  # rolled back by hand while on trial
-        with self._opening:
+        with self._opening, self._keeping:
             for name in [name for name in self._kept if name in gone]:
                 del self._kept[name]
 
     def _roll_back(self) -> None:
-        """The home too goes back to what serves; tried again while another process writes to it."""
+        """The home too goes back to what serves, unless another version came into service meanwhile; tried again while another process writes to it."""
         if self.home.head.id == self._refused:
             with suppress(Busy):
-                self.home.rollback(self.standing.served.version.id)
+                self.home.rollback(self.standing.served.version.id, only_from=self._refused)
         if self.home.head.id != self._refused:
             self._refused = ""
 

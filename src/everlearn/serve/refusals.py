@@ -9,15 +9,20 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from everlearn.errors import Busy, DataError, EverlearnError, MissingExtra, ModelError, SettingError, StateError
+from everlearn.errors import Busy, DataError, EverlearnError, MissingExtra, SettingError, StateError, Unsuited
 from everlearn.serve.asking import Overloaded, TooLong
 from everlearn.serve.bodies import told
+from everlearn.serve.leaving import Gone
 
 KINDS = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
 class Unknown(SettingError):
     """A model, or an answer, that this server does not have."""
+
+
+class Forbidden(SettingError):
+    """Something that this caller may not do."""
 
 
 def refusal(status: int, message: str, code: str | None = None, param: str | None = None, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -30,6 +35,10 @@ def refused(problem: EverlearnError) -> JSONResponse:
     """What a client is told of an error of ours."""
     if isinstance(problem, TooLong):
         return refusal(400, str(problem), "context_length_exceeded")
+    if isinstance(problem, Gone):
+        return refusal(499, str(problem))  # nobody hears it; it is counted so
+    if isinstance(problem, Forbidden):
+        return refusal(403, str(problem), "forbidden")
     if isinstance(problem, Unknown):
         return refusal(404, str(problem), "not_found")
     if isinstance(problem, Overloaded | Busy):
@@ -38,14 +47,9 @@ def refused(problem: EverlearnError) -> JSONResponse:
         return refusal(501, str(problem), "missing_extra")
     if isinstance(problem, StateError):
         return refusal(503, str(problem), "unavailable")
-    if isinstance(problem, DataError | SettingError):
+    if isinstance(problem, DataError | SettingError | Unsuited):
         return refusal(400, str(problem))
-    return refusal(400 if _asks_too_much(problem) else 500, str(problem))
-
-
-def _asks_too_much(problem: EverlearnError) -> bool:
-    """A model that cannot do what is asked (chat without a template, embeddings of an encoder-decoder), rather than one that failed."""
-    return isinstance(problem, ModelError) and ("chat template" in str(problem) or "encoder-decoder" in str(problem))
+    return refusal(500, str(problem))
 
 
 def add_refusals(app: FastAPI) -> None:

@@ -62,7 +62,8 @@ def prepared(home: Home, host: str, port: int, keys: Path | None, device: str | 
         listening.close()
         raise
     names = [*table.hosts, *([] if host in ("0.0.0.0", "::") else [host])]
-    app = make_app(serving, Limits(names, table.origins, known, table.most_bytes, table.rate))
+    own = not known and host in LOCAL
+    app = make_app(serving, Limits(names, table.origins, known, table.most_bytes, table.rate, table.writers, own))
     config = uvicorn.Config(
         app,
         log_level="warning",

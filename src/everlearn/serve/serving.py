@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from everlearn.errors import DataError, MissingExtra, SettingError, StateError
@@ -15,27 +15,20 @@ from everlearn.models.sampling import Sampling
 from everlearn.serve.asking import Ask, Piece
 from everlearn.serve.bodies import Answering
 from everlearn.serve.documents import Documents
-from everlearn.serve.engine import Engine
+from everlearn.serve.engine import ASKERS, Engine
 from everlearn.serve.feedback import Feedback
 from everlearn.serve.meters import Meters
 from everlearn.serve.opening import Served
 from everlearn.serve.pool import LATEST, Pool
 from everlearn.serve.refusals import Unknown
+from everlearn.serve.remembered import Given, Remembered
+from everlearn.serve.threads import Threads
 from everlearn.types import Example
 from everlearn.versions.record import Version
 from everlearn.versions.settings import ServeTable
 
-REMEMBERED = 10_000  # answers that feedback can name by their id
+READERS = 4  # threads that look things up on disk
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Given:
-    """An answer that was given, for feedback to name. version: its id; the model itself may leave memory.   judged: was it found bad already."""
-
-    version: str
-    question: Example
-    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,32 +47,36 @@ class Serving:
     def __init__(self, pool: Pool, table: ServeTable) -> None:
         self.pool, self.table, self.home = pool, table, pool.home
         self.engine = Engine(table.batch, table.waiting)
+        self.reading, self.writing = Threads(READERS, table.waiting, "reading"), Threads(1, table.waiting, "writing")
+        self.opening = Threads(1, table.waiting, "opening a version")
         self.documents, self.feedback, self.meters = Documents(self.home), Feedback(self.home, table), Meters()
-        self._given: OrderedDict[str, Given] = OrderedDict()
+        self._given = Remembered()
 
     async def version(self, name: str, key: str) -> Served:
-        """Which version answers a request. Raises Unknown for one that is not there."""
+        """Which version answers a request. Raises Unknown for one that is not there, Overloaded where too many wait for others to be opened."""
         if name == LATEST:
             return self.pool.chosen(key)
         try:
-            return await asyncio.to_thread(self.pool.named, name)
+            version = await self.reading.do(partial(self.pool.found, name))
+            warm = self.pool.warm(version)
+            return warm if warm is not None else await self.opening.do(partial(self.pool.opened, version))
         except SettingError as problem:
             raise Unknown(f"there is no such model (model={name!r}). Name 'latest', or a version that /v1/models lists.") from problem
         except StateError as problem:
             raise Unknown(str(problem)) from problem
 
-    async def ask(self, body: Answering, question: Example, limit: int | None, number: int = 0) -> Ask:
-        """The question as the engine takes it, with what the documents say about it. number: of the choice, so that each is drawn anew."""
+    async def ask(self, body: Answering, question: Example, limit: int | None) -> Ask:
+        """The question as the engine takes it, with what the documents say about it."""
         most = self.table.most_tokens
         if limit is not None and limit > most:
             raise DataError(f"an answer may have at most {most} tokens here, got max_tokens={limit}. [serve] most_tokens of everlearn.toml is the limit.")
         sampling = None
         if body.drawn:
             sampling = Sampling(body.temperature or 1.0, body.top_k or 0, 1.0 if body.top_p is None else body.top_p)
-        seed = (secrets.randbits(63) if body.seed is None else body.seed) + number
+        seed = secrets.randbits(63) if body.seed is None else body.seed
         told = None
         if self.documents or body.as_of:
-            read, passages = await asyncio.to_thread(self.documents.read, question, body.as_of)
+            read, passages = await self.reading.do(partial(self.documents.read, question, body.as_of))
             told = read if passages else None
         return Ask(question, limit or most, limit is None, told, body.stops, sampling, seed)
 
@@ -103,7 +100,8 @@ class Serving:
             while True:
                 piece = await heard.get()
                 if isinstance(piece, Exception):
-                    self.pool.judge(served.version.id, answers=not isinstance(piece, DataError), bad=not isinstance(piece, DataError))
+                    failed = not isinstance(piece, ASKERS)
+                    self.pool.judge(served.version.id, answers=failed, bad=failed)
                     raise piece
                 if piece.finish:
                     self.pool.judge(served.version.id, answers=1)
@@ -114,14 +112,12 @@ class Serving:
             under_way.gone = True
 
     async def call(self, work: Callable[[], T]) -> T:
-        """Something else that uses a model."""
+        """Something else that uses a model. Raises Overloaded where too much of it waits."""
         return await asyncio.wrap_future(self.engine.call(work))
 
     def remember(self, id: str, served: Served, question: Example) -> None:
         """Let feedback name this answer."""
-        self._given[id] = Given(served.version.id, question)
-        while len(self._given) > REMEMBERED:
-            self._given.popitem(last=False)
+        self._given.add(id, Given(served.version.id, question))
 
     def given(self, id: str) -> Given:
         """The answer of that id. Raises Unknown for one that was not given here, or too long ago."""
@@ -140,6 +136,8 @@ class Serving:
 
     def close(self) -> None:
         """Answer what was taken, hand the feedback over, stop."""
+        for threads in (self.reading, self.writing, self.opening):
+            threads.close()
         self.engine.close()
         self.feedback.close()
         self.pool.close()

@@ -5,9 +5,6 @@ Each function is the answering half of a learner of the same name, with the same
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -45,11 +42,9 @@ def retrieval(
     embedder: str = "model",
     store: str = "",
 ) -> RetrievalModel:
-    """The model with its store as it was, in a folder of its own that goes with it; a store with an address is another's and is left alone."""
-    folder = tempfile.mkdtemp(prefix="everlearn-served-")
+    """The model with its store as it was, in memory, so that what is forgotten lies in no file of the server's; a store with an address is another's."""
     maker = embedder_of(embedder, beneath)
-    found = RetrievalModel(model, DatedStore(folder, maker), maker, k, least, same, names, as_of, template)
-    weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
+    found = RetrievalModel(model, DatedStore("memory://", maker), maker, k, least, same, names, as_of, template)
     found.store.replace(saved["passages"], saved["vectors"].cpu().numpy())
     return found
 

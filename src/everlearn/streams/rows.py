@@ -29,11 +29,16 @@ def to_example(row: Mapping[str, object]) -> Example:
     prompt, completion = (None, None) if messages else (_text(given, "prompt"), _text(given, "completion"))
     text, chosen, rejected, task, old_completion = (_text(given, key) for key in ("text", "chosen", "rejected", "task", "old_completion"))
     name, source, time = (_string(key, given.get(key, "")) for key in ("id", "source", "time"))
-    if time and not _TIME.fullmatch(time):
-        raise DataError(f"time must be an ISO date ({time=}). 2024, 2024-05, 2024-05-31 and 2024-05-31T12:00 are. Write it so, or leave it out.")
+    check_time(time)
     choices = _choices(given["choices"], messages[-1]["content"] if messages else completion) if "choices" in given else ()
     until, count = _whole(given, "until"), _whole(given, "count") or 1
     return Example(text, prompt, completion, messages, chosen, rejected, name, source, time, task, choices, old_completion, until, count)
+
+
+def check_time(time: str) -> None:
+    """Raise DataError for what is no ISO date or time, nor empty."""
+    if time and not _TIME.fullmatch(time):
+        raise DataError(f"time must be an ISO date ({time=}). 2024, 2024-05, 2024-05-31 and 2024-05-31T12:00 are. Write it so, or leave it out.")
 
 
 def misspelt(key: str) -> str | None:

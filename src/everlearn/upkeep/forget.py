@@ -84,8 +84,8 @@ def forget(home: Home | str | Path, *, source: str | None = None, id: str | None
         if plan is not None:
             _carried_out(place, plan, progress or _silent)
         plan = planned(place, Wanted(source, id))
-        if not (plan.removed or plan.withdrawn or plan.anew):
-            return _proved(place, plan, [], [])
+        if not (plan.removed or plan.withdrawn or plan.anew) and not (proof := searched(place, plan.wanted)).places:
+            return _told(place, plan, [], [], proof)
         write_whole(place.folder / FORGETTING, json.dumps(plan.to_json(), ensure_ascii=True).encode())
         return _carried_out(place, plan, progress or _silent)
 
@@ -107,7 +107,9 @@ def _begun(home: Home) -> Plan | None:
 
 
 def _carried_out(home: Home, plan: Plan, report: Progress) -> Forgotten:
-    """Every step, each of which may have been done already."""
+    """Every step, each of which may have been done already. Proved while it is still written down, so that nothing can come in before."""
+    with home.arriving(forgetting=True):
+        pass  # a server that was writing has written; from here on it reads that something is being forgotten
     if home.head.id in plan.withdrawn:
         home.serve(home.version(plan.clean), "what the head had learned was taken back")
     home.objects.take_back({}, dict.fromkeys(plan.withdrawn, WHY))
@@ -117,19 +119,14 @@ def _carried_out(home: Home, plan: Plan, report: Progress) -> Forgotten:
     sweep(home)
     scrub_files(home, plan.wanted)
     rebuilt, problems = _rebuilt(home, plan, report)
+    if home.work.exists():
+        delete(home.work)
+    proof = searched(home, plan.wanted)
     if (home.folder / FORGETTING).exists():
         home.log("forget", rows=sum(plan.removed.values()), withdrawn=plan.withdrawn, rebuilt=[v.id for v in rebuilt], head=home.head.id)
-        if home.work.exists():
-            delete(home.work)
         with writable(home.folder / FORGETTING):
             (home.folder / FORGETTING).unlink()
         flush_folder(home.folder)
-    return _proved(home, plan, rebuilt, problems)
-
-
-def _proved(home: Home, plan: Plan, rebuilt: list[Version], problems: list[str]) -> Forgotten:
-    """Every file decoded and searched."""
-    proof = searched(home, plan.wanted)
     if proof.places:
         raise StateError(
             f"it was not forgotten everywhere (source={plan.wanted.source!r}, id={plan.wanted.id!r}, places={list(proof.places)!r})."

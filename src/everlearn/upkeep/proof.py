@@ -71,14 +71,17 @@ def _base_files(home: Home, name: str) -> list[str]:
 
 
 def holds(path: Path, wanted: Wanted) -> tuple[bool, bool]:
-    """(does the file hold any of it, could it be decoded)"""
+    """(does the file hold any of it, could it be decoded); one that is gone meanwhile, as a lock is, holds nothing"""
     said = decoded(path)
     try:
         if said is not None:
             return any(wanted.found_in(value) for value in said), True
     except BROKEN:
         pass
-    return _in_bytes(path, wanted), False
+    try:
+        return _in_bytes(path, wanted), False
+    except FileNotFoundError:
+        return False, True
 
 
 def _in_bytes(path: Path, wanted: Wanted) -> bool:

@@ -25,6 +25,7 @@ from everlearn.versions.settings import HomeSettings
 from everlearn.versions.stored import learner_state
 
 OURS = ("inbox", "done", "rejected", "quarantine")  # what `watch` took: in each a folder for a file, its test file, and notes of it
+BROUGHT = ("documents.jsonl", "feedback")  # what a server took from its clients
 DONE, CLAIM = "done", "claim.json"
 Rewrite = Callable[[Path, Wanted], bool]
 
@@ -77,7 +78,7 @@ def scrub_files(home: Home, wanted: Wanted) -> None:
         claim = home.folder.joinpath(*place[:2])
         if place[0] in OURS and place[0] != DONE and len(place) == 3 and not path.name.endswith((".txt", ".json")):
             delete(claim)  # with nothing to learn there is nothing to take from the inbox
-        elif place[0] in OURS or path.name.startswith("."):
+        elif place[0] in (*OURS, *BROUGHT) or path.name.startswith("."):
             delete(path)
             _without_tests(claim) if len(place) == 4 else None
 

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
-from everlearn.errors import Busy, DataError, SettingError
+from everlearn.errors import Busy, DataError, SettingError, Unsuited
 from everlearn.streams.files import read_examples
 from everlearn.types import Example
 from everlearn.upkeep.arriving import TestSet, arrival, read_tests
@@ -149,7 +149,7 @@ def _handled(home: Home, inbox: Inbox, claim: Claim, progress: Progress | None) 
                 why = f"It has rows from {shown}, and [watch] trusted is {table.trusted!r}. Let it in with `everlearn approve HOME {claim.number}`."
                 return _taken(inbox.move(claim, QUARANTINE, why), "waiting", why)
             version = cycle(home, arrival(rows, tests, home.settings.test, claim.name), claim.number, progress)
-        except DataError as problem:
+        except (DataError, Unsuited) as problem:
             why = str(problem).replace(f"{claim.place}/", "")
             return _taken(inbox.move(claim, REJECTED, why), "rejected", why)
     return _taken(inbox.move(claim, DONE), "promoted" if version.accepted else "refused", " ".join(version.reasons), version)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from everlearn.disk import launched, one_writer, writable, write_whole
-from everlearn.errors import SettingError, StateError, did_you_mean
+from everlearn.errors import Busy, SettingError, StateError, did_you_mean
 from everlearn.version import VERSION
 from everlearn.versions.migrations import FORMAT, migrated, read_about, write_about
 from everlearn.versions.objects import Objects
@@ -19,6 +20,7 @@ from everlearn.versions.record import Version
 from everlearn.versions.settings import FILE, HomeSettings
 
 FORGETTING = "forgetting.json"  # what is being taken back, until it is gone
+PATIENCE = 30.0  # seconds that what clients brought is waited for: it is held for one write at a time
 BUSY = "another process is writing to this home (home={!r}). Wait for it; reading is allowed at any time."
 
 
@@ -74,6 +76,27 @@ class Home:
                 raise StateError(
                     f"something is being forgotten here, and that was stopped (home={str(self.folder)!r}). Finish it with `everlearn forget HOME`."
                 )
+            yield
+
+    @contextmanager
+    def arriving(self, forgetting: bool = False) -> Iterator[None]:
+        """Only one at a time changes what clients brought (documents, feedback); the others wait. StateError while something is being forgotten.
+
+        It is held for one write, not for as long as an update learns, so it is not the lock of `writing`; who holds both takes that one first. What forgets
+        holds `writing`, says so in forgetting.json, and then takes this one with `forgetting`: from there on nothing comes in until that file is gone.
+        """
+        until = time.monotonic() + PATIENCE
+        with ExitStack() as held:
+            while True:
+                try:
+                    held.enter_context(one_writer(self.folder, BUSY, ".arriving.lock"))
+                    break
+                except Busy:
+                    if time.monotonic() > until:
+                        raise
+                    time.sleep(0.005)
+            if not forgetting and (self.folder / FORGETTING).exists():
+                raise StateError(f"something is being forgotten here (home={str(self.folder)!r}). Send it again when that is done.")
             yield
 
     def versions(self) -> list[Version]:
@@ -132,12 +155,15 @@ class Home:
                 self.serve(version, "accepted" if version.accepted else "by hand, against the gate")
         return version
 
-    def rollback(self, name: str | int | None = None) -> Version:
+    def rollback(self, name: str | int | None = None, only_from: str = "") -> Version:
         """Put an earlier version back into service, by default the one before; what is served is bit for bit what was.
 
-        Without a name again and again it goes back step by step. Raises SettingError where there is nothing to go back to.
+        Without a name again and again it goes back step by step. only_from: an id; where another version came into service meanwhile nothing is changed, and
+        that one is returned. Raises SettingError where there is nothing to go back to.
         """
         with self.writing():
+            if only_from and self.head.id != only_from:
+                return self.head
             version = self._before() if name is None else self.version(name)
             if version.id != self.head.id:
                 self.serve(version, "rollback")

@@ -87,9 +87,9 @@ class Claim:
 class Inbox:
     """The four folders of a home that hold what was taken: inbox, done, rejected, quarantine; in them a folder for each file, NNNNNN-NAME.
 
-    A file is copied into a folder aside, which is renamed into the inbox; only then the original goes. From place to place a claim moves by one rename. So
-    at any moment a file lies in the watched folder or in the home or, for a moment, in both, and then its record says that it is the same one. Whoever
-    calls what changes something holds the home's lock.
+    A file is copied into a folder aside, which is renamed into its place; only then the original goes. From place to place a claim moves by one rename. So
+    at any moment a file lies in the watched folder or in the home or, for a moment, in both, and then its record says that it is the same one; and what is
+    taken into quarantine was never in the inbox. Whoever calls what changes something holds the home's lock.
     """
 
     def __init__(self, home: Home) -> None:
@@ -106,8 +106,11 @@ class Inbox:
         learned = [v.arrived.inbox for v in self.home.versions() if v.arrived is not None and v.arrived.inbox is not None]
         return max([0, *claimed, *learned]) + 1
 
-    def claim(self, data: Path, test: Path | None) -> Claim | None:
-        """Take a file, and its test file, under the next number; None where it changed meanwhile, and is left. Raises StateError for a full disk."""
+    def claim(self, data: Path, test: Path | None, place: str = INBOX, why: str = "") -> Claim | None:
+        """Take a file, and its test file, under the next number; None where it changed meanwhile, and is left. Raises StateError for a full disk.
+
+        place: INBOX, or QUARANTINE with the reason, which is written beside it before it is there.
+        """
         folder, number = self.home.folder / INBOX, self.next()
         name, aside = _readable(data.name), folder / ".taking"
         with writable(folder):
@@ -122,16 +125,18 @@ class Inbox:
                 return None
         found = Claim(number, name, "" if test is None else _readable(test.name), tuple(originals), time=now(), place=aside)
         found.save()
-        found = self._moved(found, folder / f"{number:06}-{name}")
-        self.home.log("take", inbox=number, name=name, test=found.test)
+        if why:
+            _give_reason(found, why)
+        found = self._moved(found, self.home.folder / place / f"{number:06}-{name}")
+        self.home.log("take", inbox=number, name=name, test=found.test, **({} if place == INBOX else {"to": place, "why": why}))
         return self.take_away(found)
 
-    def recover(self) -> None:
-        """Finish what a crash left half done; done twice it does no harm."""
+    def recover(self, place: str = INBOX) -> None:
+        """Finish what a crash left half done of what was taken into this place; done twice it does no harm."""
         with writable(self.home.folder / INBOX):
             if (self.home.folder / INBOX / ".taking").exists():
                 shutil.rmtree(self.home.folder / INBOX / ".taking")
-        for claim in self.at(INBOX):
+        for claim in self.at(place):
             self.take_away(claim)
 
     def take_away(self, claim: Claim) -> Claim | None:
@@ -154,7 +159,7 @@ class Inbox:
     def move(self, claim: Claim, place: str, why: str = "") -> Claim:
         """Into another of the four places, with the reason beside it. In done, nothing of it but its record stays where the home keeps no data."""
         if why:
-            write_whole(claim.place / REASON, f"{why}\n".encode("utf-8", "replace"))
+            _give_reason(claim, why)
         if place == DONE and not self.home.settings.keep.data:
             for path in (claim.data, claim.tests):
                 if path is not None:
@@ -194,6 +199,10 @@ class Inbox:
             os.rename(claim.place, aside)
             shutil.rmtree(aside)
         self.home.log("leave", inbox=claim.number, name=claim.name, why="it changed while it was taken")
+
+
+def _give_reason(claim: Claim, why: str) -> None:
+    write_whole(claim.place / REASON, f"{why}\n".encode("utf-8", "replace"))
 
 
 def _asides(claim: Claim) -> list[tuple[Original, Path, Path]]:

@@ -125,14 +125,19 @@ class ServeTable(_Table):
     """How `everlearn serve` answers; a server reads it when it starts."""
 
     most_tokens: int = Field(default=1024, ge=1, description="of one answer")
+    most_answers: int = Field(default=64, ge=1, description="to one request: its prompts times n; never more than `waiting`")
     most_bytes: int = Field(default=1_000_000, ge=1000, description="of one request's body")
     rate: int = Field(default=0, ge=0, description="requests a minute from one key, or from one address without keys; 0 for no limit")
     batch: int = Field(default=32, ge=1, description="answers of one version said at once")
-    waiting: int = Field(default=256, ge=1, description="questions that may wait; one more is told to come later")
+    waiting: int = Field(default=256, ge=1, description="questions that may wait, and as many of each other thing; one more is told to come later")
     versions: int = Field(default=3, ge=2, description="versions held in memory at once")
     hosts: list[str] = Field(default=[], description="names under which clients reach it, beside those of this machine, such as models.example.org")
     origins: list[str] = Field(default=[], description="other web pages that may call it from a browser, such as https://example.org")
     trusted: list[str] = Field(default=[], description="whose feedback is learned without approval: feedback:NAME by the key's name, * is any text")
+    writers: list[str] = Field(
+        default=[],
+        description="names of the keys that may write and delete documents, * is any text; empty: nobody, but all who call on this machine without keys",
+    )
     feedback_rows: int = Field(default=20, ge=1, description="rows of feedback that make a file of the inbox")
     feedback_minutes: float = Field(default=60.0, ge=0, description="after which fewer rows make one too")
     canary_share: float = Field(
