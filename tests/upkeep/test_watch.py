@@ -18,6 +18,7 @@ from everlearn.upkeep import watch as module
 from everlearn.upkeep.update import decided
 from everlearn.upkeep.watch import waiting
 from everlearn.versions.home import Home
+from everlearn.versions.watching import Watched, watched
 from tests.upkeep.conftest import Rows, change_settings
 
 
@@ -232,3 +233,12 @@ def test_ctrl_c_stops_cleanly(quick_home: Home, drops: Path, monkeypatch: pytest
     result = CliRunner().invoke(app, ["watch", str(quick_home.folder), str(drops)])
     assert result.exit_code == 0
     assert "Stopped." in result.stderr
+
+
+def test_a_home_says_which_file_is_being_learned(quick_home: Home, drops: Path, write_rows: Rows) -> None:
+    write_rows(drops / "a.jsonl", "ant")
+    seen = list[Watched | None]()
+    list(watch(quick_home, drops, once=True, progress=lambda what, share: seen.append(watched(quick_home))))
+    assert {found.inbox for found in seen if found is not None} == {1}
+    assert {found.what for found in seen if found is not None} >= {"learning", "testing"}
+    assert watched(quick_home) is None
