@@ -21,6 +21,7 @@ from everlearn.serve.meters import Meters
 from everlearn.serve.opening import Served
 from everlearn.serve.pool import LATEST, Pool
 from everlearn.serve.refusals import Unknown
+from everlearn.serve.uploads import Uploads
 from everlearn.types import Example
 from everlearn.versions.record import Version
 from everlearn.versions.settings import ServeTable
@@ -55,6 +56,7 @@ class Serving:
         self.pool, self.table, self.home = pool, table, pool.home
         self.engine = Engine(table.batch, table.waiting)
         self.documents, self.feedback, self.meters = Documents(self.home), Feedback(self.home, table), Meters()
+        self.uploads = Uploads(self.home, table)
         self._given: OrderedDict[str, Given] = OrderedDict()
 
     async def version(self, name: str, key: str) -> Served:
@@ -142,6 +144,7 @@ class Serving:
         """Answer what was taken, hand the feedback over, stop."""
         self.engine.close()
         self.feedback.close()
+        self.uploads.close()
         self.pool.close()
 
 

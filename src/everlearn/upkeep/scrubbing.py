@@ -24,7 +24,13 @@ from everlearn.versions.record import Version
 from everlearn.versions.settings import HomeSettings
 from everlearn.versions.stored import learner_state
 
-OURS = ("inbox", "done", "rejected", "quarantine")  # what `watch` took: in each a folder for a file, its test file, and notes of it
+OURS = (
+    "inbox",
+    "done",
+    "rejected",
+    "quarantine",
+    "uploads",
+)  # what `watch` took or is to take: in each a folder for a file, its test file, notes
 DONE, CLAIM = "done", "claim.json"
 Rewrite = Callable[[Path, Wanted], bool]
 

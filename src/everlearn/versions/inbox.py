@@ -106,9 +106,12 @@ class Inbox:
         learned = [v.arrived.inbox for v in self.home.versions() if v.arrived is not None and v.arrived.inbox is not None]
         return max([0, *claimed, *learned]) + 1
 
-    def claim(self, data: Path, test: Path | None) -> Claim | None:
-        """Take a file, and its test file, under the next number; None where it changed meanwhile, and is left. Raises StateError for a full disk."""
-        folder, number = self.home.folder / INBOX, self.next()
+    def claim(self, data: Path, test: Path | None, place: str = INBOX, why: str = "") -> Claim | None:
+        """Take a file, and its test file, under the next number; None where it changed meanwhile, and is left. Raises StateError for a full disk.
+
+        place: where it is put, at once and never in between elsewhere, with the reason beside it.
+        """
+        folder, number = self.home.folder / place, self.next()
         name, aside = _readable(data.name), folder / ".taking"
         with writable(folder):
             shutil.rmtree(aside, ignore_errors=True)
@@ -122,6 +125,8 @@ class Inbox:
                 return None
         found = Claim(number, name, "" if test is None else _readable(test.name), tuple(originals), time=now(), place=aside)
         found.save()
+        if why:
+            write_whole(aside / REASON, f"{why}\n".encode("utf-8", "replace"))
         found = self._moved(found, folder / f"{number:06}-{name}")
         self.home.log("take", inbox=number, name=name, test=found.test)
         return self.take_away(found)
