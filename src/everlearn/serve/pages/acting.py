@@ -59,7 +59,7 @@ def _rolling_back(routes: APIRouter, pages: Pages) -> None:
             except Busy:
                 mistake = "busy"
         if mistake or found is None:
-            return pages.problem(request, 503 if mistake == "busy" else 400, mistake)
+            return pages.problem(request, {"busy": 503, "no_version": 404}.get(mistake, 400), mistake)
         for _ in range(round(PATIENCE / LOOK)):  # until it answers, so that the next page is true
             if serving.pool.standing.served.version.id == found.id:
                 break
@@ -92,7 +92,8 @@ def _dropping(routes: APIRouter, pages: Pages) -> None:
             return await _learn(pages, request, 400, "empty_file")
         with suppress(EverlearnError):  # tried again by itself; the page says where the file is
             await asyncio.to_thread(serving.uploads.hand_over)
-        return moved(f"/learn/{id}")
+        claim = await asyncio.to_thread(serving.uploads.claim, id)
+        return moved(f"/learn/{id if claim is None else claim.number}")
 
     @routes.get("/learn/{id}")
     async def file(request: Request, id: str) -> Response:
@@ -102,13 +103,13 @@ def _dropping(routes: APIRouter, pages: Pages) -> None:
             return pages.problem(request, 404, "no_file")
         if filed.number and id != filed.id:
             return moved(f"/learn/{filed.id}")
-        return pages.page(request, "file.html", filed=filed, steps=STEPS, watched=files.watched, folder=serving.home.folder)
+        return pages.page(request, "file.html", filed=filed, steps=STEPS, watched=files.watched, folder=pages.folder)
 
 
 async def _learn(pages: Pages, request: Request, status: int = 200, mistake: str = "") -> Response:
     serving = pages.serving
     files = await asyncio.to_thread(Files, serving.home, serving.uploads)
-    about = {"watched": watched(serving.home), "folder": serving.home.folder, "most": serving.table.most_bytes, "suffixes": ", ".join(SUFFIXES)}
+    about = {"watched": watched(serving.home), "folder": pages.folder, "most": serving.table.most_bytes, "suffixes": ", ".join(SUFFIXES)}
     trusted = serving.uploads.trusts(request.scope["caller"])
     return pages.page(request, "learn.html", status, files=await asyncio.to_thread(files.every), trusted=trusted, mistake=mistake, **about)
 

@@ -20,9 +20,9 @@ WHYS = {
     "rebase": "happened_rebase",
     "by hand, against the gate": "happened_by_hand",
 }
-LEFT, TOP, SCORES, BARS = 44, 12, 120, 36  # of the drawing: its margins, how high the scores and the bars of rows are
+LEFT, RIGHT, TOP, SCORES, BARS = 4, 36, 12, 120, 36  # of the drawing: its margins, how high the scores and the bars of rows are
 BASE = TOP + SCORES + 22 + BARS  # where the bars stand
-NARROW, WIDE, FULL = 46, 110, 760  # a column's width, and that of the whole where it is not scrolled
+NARROW, WIDE, FULL = 46, 84, 940  # a column's width, and that of the whole where it is not scrolled
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,11 @@ class Stem:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A version drawn on the time line. new, old: its scores.   bar: how high its rows stand."""
+    """A version drawn on the time line. rows: it learned.   bar: how high they stand.   new, old: its scores."""
 
     version: Version
     state: str
+    rows: int
     x: float
     bar: float
     new: Stem | None
@@ -134,7 +135,7 @@ class History:
 
     def counts(self) -> list[tuple[str, int]]:
         """Words' keys with numbers, for the top of a page."""
-        rows = sum(version.arrived.count for version in self.versions if version.arrived is not None and version.accepted)
+        rows = sum(rows_learned(version) for version in self.versions if version.accepted)
         tasks = len({task for version in self.versions for task in version.tasks})
         return [
             ("count_versions", len(self.versions)),
@@ -148,19 +149,24 @@ class History:
 
     def line(self, versions: Sequence[Version]) -> Line:
         """The time line of these versions."""
-        step = max(NARROW, min(WIDE, (FULL - LEFT) / max(1, len(versions))))
-        most = max([1, *(version.arrived.count for version in versions if version.arrived is not None)])
+        step = max(NARROW, min(WIDE, (FULL - LEFT - RIGHT) / max(1, len(versions))))
+        most = max([1, *map(rows_learned, versions)])
         columns = []
         for at, version in enumerate(versions):
-            x, rows = round(LEFT + step * (at + 0.5), 1), version.arrived.count if version.arrived is not None else 0
+            x, rows = round(LEFT + step * (at + 0.5), 1), rows_learned(version)
             bar = round(3 + (BARS - 3) * rows / most, 1) if rows else 0.0
-            columns.append(Column(version, self.state(version), x, bar, _stem(x - 6, went(version, True)), _stem(x + 6, went(version, False))))
-        return Line(tuple(columns), LEFT + step * len(versions) + 8)
+            columns.append(Column(version, self.state(version), rows, x, bar, _stem(x - 6, went(version, True)), _stem(x + 6, went(version, False))))
+        return Line(tuple(columns), LEFT + step * len(versions) + RIGHT)
 
     def heat(self, versions: Sequence[Version]) -> list[tuple[str, list[Cell]]]:
         """By task, in the order in which they came: a cell for each of these versions."""
         tasks = dict.fromkeys(task for version in versions for task in version.tasks)
         return [(task, [_cell(version.tasks.get(task)) for version in versions]) for task in tasks]
+
+
+def rows_learned(version: Version) -> int:
+    """How many; a start remembers rows, and learned none of them here."""
+    return version.arrived.count if version.arrived is not None and version.parent is not None else 0
 
 
 def went(version: Version, new: bool) -> Went:

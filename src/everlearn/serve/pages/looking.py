@@ -36,9 +36,9 @@ def looking_routes(pages: Pages) -> APIRouter:
         history = await asyncio.to_thread(History, serving.home, serving.pool.standing)
         shown = history.shown(every)
         problem = serving.pool.problem or serving.feedback.problem or serving.uploads.problem
-        drawn = {"line": history.line(shown), "heat": history.heat(shown), "shown": shown}
         seen = await asyncio.to_thread(watched, serving.home)
-        return pages.page(request, "overview.html", history=history, standing=serving.pool.standing, problem=problem, watched=seen, **drawn)
+        drawn = {"line": history.line(shown), "heat": history.heat(shown), "shown": shown, "watched": seen, "folder": pages.folder}
+        return pages.page(request, "overview.html", history=history, standing=serving.pool.standing, problem=problem, **drawn)
 
     @routes.get("/versions")
     async def versions(request: Request) -> Response:
@@ -80,10 +80,10 @@ def looking_routes(pages: Pages) -> APIRouter:
     async def memory(
         request: Request, query: Annotated[str, Query(alias="q", max_length=1000)] = "", as_of: Annotated[str, Query(max_length=40)] = ""
     ) -> HTMLResponse:
-        found, problem, mistake = list[Passage](), "", ""
+        found, problem, mistake, day = list[Passage](), "", "", ""
         try:
             needs_lancedb()
-            iso(as_of, "as_of")
+            day = iso(as_of, "as_of")[:10]
             if query.strip() and serving.documents:
                 found = [one.passage for one in await asyncio.to_thread(serving.documents.search, query, FOUND, as_of)]
         except MissingExtra:
@@ -92,7 +92,7 @@ def looking_routes(pages: Pages) -> APIRouter:
             problem = "bad_date"
         except EverlearnError as other:
             problem, mistake = "something_else", str(other)
-        given = {"query": query, "as_of": as_of, "found": found, "problem": problem, "mistake": mistake, "documents": bool(serving.documents)}
+        given = {"query": query, "as_of": as_of, "day": day, "found": found, "problem": problem, "mistake": mistake, "documents": bool(serving.documents)}
         return pages.page(request, "memory.html", 400 if problem else 200, **given)
 
     return routes

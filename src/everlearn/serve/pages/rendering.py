@@ -80,6 +80,11 @@ class Pages:
         )
         self.templates.filters |= {"day": day, "clock": clock, "percent": percent, "signed": signed, "bytes": size}
 
+    @property
+    def folder(self) -> str:
+        """The home as a command names it; where others sign in, they are not told where it lies."""
+        return "HOME" if self.visits.keys else str(self.serving.home.folder)
+
     def page(self, request: Request, template: str, status: int = 200, /, **given: object) -> HTMLResponse:
         """The page in the reader's language."""
         say, visitor = Say(language_of(request)), self.visits.visitor(request.scope)
