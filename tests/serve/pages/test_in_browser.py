@@ -155,6 +155,7 @@ def test_a_question_is_asked_of_two_versions_side_by_side(
     page.get_by_role("button", name=both).click()
     status = page.get_by_role("status")
     assert status.inner_text().split() == ["v1", "Penwick", "v2", "Ashford"]
+    page.wait_for_load_state()  # with its style
     left, right = page.evaluate("() => [...document.querySelectorAll('.answer')].map((one) => one.getBoundingClientRect().toJSON())")
     assert left["y"] == right["y"]
     assert left["x"] < right["x"]
@@ -198,7 +199,7 @@ def test_a_rollback_by_keyboard_alone(home: Home, open_page: Callable[..., Seen]
         assert page.evaluate(FOCUS) == ["A", "Roll back to v1", True]
         page.keyboard.press("Enter")
         page.wait_for_url("**/rollback")
-        page.get_by_role("heading", name="Roll back to v1?").wait_for()
+        page.wait_for_load_state()
         for _ in range(30):
             page.keyboard.press("Tab")
             at = page.evaluate(FOCUS)
@@ -292,6 +293,7 @@ def test_a_key_signs_in_and_out(home: Home, open_page: Callable[..., Seen], tmp_
         page.get_by_label("密钥").fill(KEY)
         page.get_by_role("button", name="登录").click()
         assert page.get_by_role("heading", level=1).inner_text().startswith("版本 2")
+        page.wait_for_load_state()
         assert page.evaluate("document.cookie") == ""  # no script reads it
         assert page.evaluate("document.documentElement.scrollWidth") == 380
         page.get_by_role("button", name="退出登录").click()
