@@ -24,6 +24,7 @@ MOST_TOKENS = 64  # of an answer on a page
 FOUND = 10  # documents shown
 FLIPS = 25  # changed answers of a task shown in each direction
 TOLD_ELSEWHERE = ("Version ", "Learned: ", "Lost: ", "On anchor text", "Accepted: ", "Refused: ")  # what a version's page tells by its numbers
+Every = Annotated[bool, Query(alias="all")]
 Name = Annotated[str, Query(alias="with", max_length=64)]
 
 
@@ -32,7 +33,7 @@ def looking_routes(pages: Pages) -> APIRouter:
     routes, serving = APIRouter(include_in_schema=False), pages.serving
 
     @routes.get("/")
-    async def overview(request: Request, every: Annotated[bool, Query(alias="all")] = False) -> Response:
+    async def overview(request: Request, every: Every = False) -> Response:
         history = await asyncio.to_thread(History, serving.home, serving.pool.standing)
         shown = history.shown(every)
         problem = serving.pool.problem or serving.feedback.problem or serving.uploads.problem
@@ -41,9 +42,9 @@ def looking_routes(pages: Pages) -> APIRouter:
         return pages.page(request, "overview.html", history=history, standing=serving.pool.standing, problem=problem, **drawn)
 
     @routes.get("/versions")
-    async def versions(request: Request) -> Response:
+    async def versions(request: Request, every: Every = False) -> Response:
         history = await asyncio.to_thread(History, serving.home, serving.pool.standing)
-        return pages.page(request, "versions.html", history=history)
+        return pages.page(request, "versions.html", history=history, shown=history.shown(every))
 
     @routes.get("/versions/{name}")
     async def version(request: Request, name: str, beside: Name = "", done: Annotated[str, Query(max_length=20)] = "") -> Response:
