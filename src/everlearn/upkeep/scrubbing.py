@@ -24,13 +24,8 @@ from everlearn.versions.record import Version
 from everlearn.versions.settings import HomeSettings
 from everlearn.versions.stored import learner_state
 
-OURS = (
-    "inbox",
-    "done",
-    "rejected",
-    "quarantine",
-    "uploads",
-)  # what `watch` took or is to take: in each a folder for a file, its test file, notes
+# What `watch` took, and what waits for the inbox: in each a folder for a file, its test file, and notes of it.
+OURS = ("inbox", "done", "rejected", "quarantine", "uploads")
 DONE, CLAIM = "done", "claim.json"
 Rewrite = Callable[[Path, Wanted], bool]
 
