@@ -30,7 +30,15 @@ Name = Annotated[str, Query(alias="with", max_length=64)]
 
 def looking_routes(pages: Pages) -> APIRouter:
     """GET alone: none of it changes anything."""
-    routes, serving = APIRouter(include_in_schema=False), pages.serving
+    routes = APIRouter(include_in_schema=False)
+    _life(routes, pages)
+    _questions(routes, pages)
+    return routes
+
+
+def _life(routes: APIRouter, pages: Pages) -> None:
+    """The home and its versions."""
+    serving = pages.serving
 
     @routes.get("/")
     async def overview(request: Request, every: Every = False) -> Response:
@@ -57,6 +65,11 @@ def looking_routes(pages: Pages) -> APIRouter:
         notes = [line for line in found.report if not line.startswith(TOLD_ELSEWHERE) and line not in found.reasons and found.kind != "start"]
         about = {"notes": notes, "other": other, "difference": difference, "flips": FLIPS}
         return pages.page(request, "version.html", history=history, v=found, done=done in ("rollback", "opening") and done, **about)
+
+
+def _questions(routes: APIRouter, pages: Pages) -> None:
+    """What is asked: of two versions, of the memory."""
+    serving = pages.serving
 
     @routes.get("/ask")
     async def ask(
@@ -95,8 +108,6 @@ def looking_routes(pages: Pages) -> APIRouter:
             problem, mistake = "something_else", str(other)
         given = {"query": query, "as_of": as_of, "day": day, "found": found, "problem": problem, "mistake": mistake, "documents": bool(serving.documents)}
         return pages.page(request, "memory.html", 400 if problem else 200, **given)
-
-    return routes
 
 
 def version_called(history: History, name: str) -> Version | None:

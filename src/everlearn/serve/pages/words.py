@@ -137,7 +137,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "head_changed": ("Another version has come into service meanwhile. Look again, then decide.", "其间已有其他版本上线。请查看后再决定。"),
     "busy": (
         "The home is being written to just now, such as by a file that is being learned. Try again when that is done.",
-        "数据目录正在被写入（例如正在学习文件）。请等它结束后再试。",
+        "模型之家正在被写入（例如正在学习文件）。请等它结束后再试。",
     ),
     # ask
     "ask_title": ("Ask before and after", "前后对比提问"),
@@ -186,7 +186,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "state_refused": ("refused", "未通过"),
     "state_rejected": ("rejected", "已退回"),
     "state_done": ("done", "已完成"),
-    "says_received": ("It is kept, and goes to the inbox as soon as nothing else is written to the home.", "文件已保存，等数据目录空闲后进入收件箱。"),
+    "says_received": ("It is kept, and goes to the inbox as soon as nothing else is written to the home.", "文件已保存，等模型之家空闲后进入收件箱。"),
     "says_waiting": ("It is in the inbox and will be learned in its turn.", "文件在收件箱中，按顺序学习。"),
     "says_learning": ("It is being learned.", "正在学习。"),
     "says_testing": ("It was learned and is being tested.", "已学完，正在测试。"),
