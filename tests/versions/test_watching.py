@@ -29,11 +29,13 @@ def test_a_watcher_is_seen_until_it_closes(tiny_home: Home) -> None:
     assert watched(tiny_home) == Watched("/drops")
     told = watcher.about(7, lambda what, share: heard.append((what, share)))
     told("learning", 0.25)
-    told("learning", 0.5)  # within a second: heard, and not written
-    assert watched(tiny_home) == Watched("/drops", 7, "learning", 0.25)
+    before = (tiny_home.folder / NOTE).stat().st_ino
+    told("learning", 0.29)  # heard, and not written: not a tenth more
+    assert (tiny_home.folder / NOTE).stat().st_ino == before
+    assert watched(tiny_home) == Watched("/drops", 7, "learning", 0.2)
     told("testing", 1.0)
     assert watched(tiny_home) == Watched("/drops", 7, "testing", 1.0)
-    assert heard == [("learning", 0.25), ("learning", 0.5), ("testing", 1.0)]
+    assert heard == [("learning", 0.25), ("learning", 0.29), ("testing", 1.0)]
     watcher.close()
     watcher.close()
     assert watched(tiny_home) is None

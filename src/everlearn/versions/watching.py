@@ -14,7 +14,7 @@ from typing import Any
 from everlearn.versions.home import Home
 
 NOTE = "watching.json"  # in the home
-OFTEN = 1.0  # seconds between two writings of it
+PARTS = 10  # of learning that are told apart: what is written depends on what is done alone, not on how long it takes
 SILENT = 600.0  # seconds after which a process of another machine counts as gone
 
 
@@ -33,16 +33,17 @@ class Watcher:
 
     def __init__(self, home: Home, folder: str) -> None:
         self.path, self.folder = home.folder / NOTE, folder
-        self._said, self._at = Watched(""), 0.0
+        self._said = Watched("")
 
     def say(self, inbox: int = 0, what: str = "", share: float = 0.0) -> None:
-        """Write what it does now, at most every second where that is the same file."""
-        now, told = time.monotonic(), Watched(self.folder, inbox, what, share)
-        if (told.inbox, told.what) == (self._said.inbox, self._said.what) and now - self._at < OFTEN and self._said.folder:
-            return
-        self._said, self._at = told, now
-        aside = self.path.with_name(f".{NOTE}.writing")
+        """Write what it does now, where that is something new; else only that it is still there."""
+        told = Watched(self.folder, inbox, what, int(share * PARTS) / PARTS)
         with suppress(OSError):
+            if told == self._said and self.path.exists():
+                os.utime(self.path)
+                return
+            self._said = told
+            aside = self.path.with_name(f".{NOTE}.writing")
             aside.write_text(json.dumps({**asdict(told), "process": os.getpid(), "machine": socket.gethostname()}), encoding="utf-8", errors="replace")
             aside.replace(self.path)
 
