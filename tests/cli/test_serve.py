@@ -24,7 +24,7 @@ def test_it_says_where_it_answers_and_ends_at_a_signal(tmp_path: Path) -> None:
         assert process.stdout is not None
         try:
             line = process.stdout.readline()
-            found = re.fullmatch(r"Version 0 \((\w{16})\) of .* answers at (http://127\.0\.0\.1:\d+)/v1\. Ctrl-C stops\.\n", line)
+            found = re.fullmatch(r"Version 0 \((\w{16})\) of .* answers at (http://127\.0\.0\.1:\d+)/v1; pages are at \2\. Ctrl-C stops\.\n", line)
             assert found is not None, line
             assert call(found[2], "GET", "/health").json["id"] == found[1] == home.head.id
             assert call(found[2], "POST", "/v1/completions", ASK).json["choices"][0]["text"] == " 12"

@@ -20,7 +20,6 @@ ROUTES = {
     "POST /v1/embeddings",
     "GET /v1/models",
     "GET /v1/models/{name}",
-    "GET /",
     "GET /health",
     "GET /metrics",
     "POST /v1/feedback",

@@ -13,7 +13,7 @@ import torch
 
 from everlearn import DataError, Example, Experience, Home, HomeSettings, Replay, SettingError, StateError, TestSet, create_home, diff, open_version, update
 from everlearn.learn.gradient import Gradient
-from everlearn.upkeep.measuring import answers_of
+from everlearn.versions.answers import answers_of
 from everlearn.versions.record import TaskScore
 
 Owls = Callable[[int, int], list[Example]]

@@ -19,6 +19,7 @@ from everlearn.upkeep import watch as module
 from everlearn.upkeep.update import decided
 from everlearn.upkeep.watch import waiting
 from everlearn.versions.home import Home
+from everlearn.versions.watching import Watched, watched
 from tests.upkeep.conftest import SMALL, Rows, change_settings
 
 
@@ -245,3 +246,12 @@ def test_a_file_that_this_model_cannot_be_taught_is_rejected_and_the_next_is_lea
     first, second = watch(home, drops, once=True)
     assert (first.became, second.became) == ("rejected", "promoted")
     assert "no chat template" in first.why
+
+
+def test_a_home_says_which_file_is_being_learned(quick_home: Home, drops: Path, write_rows: Rows) -> None:
+    write_rows(drops / "a.jsonl", "ant")
+    seen = list[Watched | None]()
+    list(watch(quick_home, drops, once=True, progress=lambda what, share: seen.append(watched(quick_home))))
+    assert {found.inbox for found in seen if found is not None} == {1}
+    assert {found.what for found in seen if found is not None} >= {"learning", "testing"}
+    assert watched(quick_home) is None

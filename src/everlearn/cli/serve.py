@@ -18,7 +18,8 @@ def serve(
     """Serve a home in OpenAI's routes: versions are models, `latest` is the one in service and follows promotions and rollbacks at once.
 
     /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models; /v1/feedback for corrections, /v1/documents for what answers are to know at
-    once; /health and /metrics. [serve] in everlearn.toml sets limits, batching and the canary. Ctrl-C ends it after the answers under way.
+    once; /health and /metrics; pages for a browser at /. [serve] in everlearn.toml sets limits, batching and the canary. Ctrl-C ends it after the
+    answers under way.
     """
     from everlearn.serve.running import prepared
     from everlearn.versions.home import Home
@@ -26,7 +27,8 @@ def serve(
     opened = Home(home)
     server, listening = prepared(opened, host, port, keys, device)
     head, at = opened.head, listening.getsockname()[1]
-    typer.echo(f"Version {head.number} ({head.id}) of {home} answers at http://{f'[{host}]' if ':' in host else host}:{at}/v1. Ctrl-C stops.")
+    place = f"http://{f'[{host}]' if ':' in host else host}:{at}"
+    typer.echo(f"Version {head.number} ({head.id}) of {home} answers at {place}/v1; pages are at {place}. Ctrl-C stops.")
     if keys is None and host not in ("127.0.0.1", "localhost", "::1"):
-        typer.echo("Anyone who reaches this port may ask and send feedback: there are no --keys.", err=True)
+        typer.echo("Anyone who reaches this port may ask, send feedback and files, and roll back: there are no --keys.", err=True)
     server.run(sockets=[listening])

@@ -21,8 +21,10 @@ from everlearn.memory.reading import passage_of
 from everlearn.serve.answers import answer_routes
 from everlearn.serve.bodies import DocumentBody, DocumentsBody, FeedbackBody
 from everlearn.serve.correcting import check_taught, corrected
-from everlearn.serve.guard import Guard, Limits
-from everlearn.serve.pages import page_routes
+from everlearn.serve.guard import Guard, Limits, told_to
+from everlearn.serve.pages.rendering import Pages
+from everlearn.serve.pages.routes import Readable, add_pages, pattern
+from everlearn.serve.pages.visits import Visits
 from everlearn.serve.refusals import Forbidden, Unknown, add_refusals, tell_refusals
 from everlearn.serve.serving import Serving, needs_lancedb
 from everlearn.types import Example
@@ -42,14 +44,15 @@ def make_app(serving: Serving, limits: Limits) -> ASGIApp:
     app.include_router(answer_routes(serving))
     app.include_router(_about(serving))
     app.include_router(_taking(serving))
-    app.include_router(page_routes(serving))
+    pages = Pages(serving, Visits(serving.home.folder, limits.keys))
+    add_pages(app, pages)
     add_refusals(app)
     tell_refusals(app)
-    guarded: ASGIApp = Guard(app, limits)
+    guarded: ASGIApp = Guard(app, limits, pages.visits.caller)
     if limits.origins:  # their browsers ask before they call, without a key
         methods, headers = ("GET", "POST", "DELETE"), ("Authorization", "Content-Type")
         guarded = CORSMiddleware(guarded, allow_origins=limits.origins, allow_methods=methods, allow_headers=headers)
-    return _Metered(guarded, app, serving)
+    return _Metered(Readable(guarded, pages), app, serving)
 
 
 def _about(serving: Serving) -> APIRouter:
@@ -76,8 +79,7 @@ def _about(serving: Serving) -> APIRouter:
         )
         told = {"status": "degraded" if problem else "ok", "version": standing.served.name, "id": standing.served.version.id}
         trial = {"trial": standing.trial.name} if standing.trial is not None else {}
-        shown = problem if request.scope["known"] else "A key is needed to be told what is wrong: it may name files."
-        return JSONResponse({**told, **trial, **({"problem": shown} if problem else {})})
+        return JSONResponse({**told, **trial, **({"problem": told_to(request.scope, problem)} if problem else {})})
 
     @routes.get("/metrics", summary="Counts, for Prometheus")
     async def metrics() -> Response:
@@ -214,5 +216,5 @@ class _Metered:
             await self.app(scope, receive, sent)
         finally:
             path = scope["path"]
-            route = path if path in self.known else "/v1/models/{name}" if path.startswith("/v1/models/") else "other"
+            route = path if path in self.known else "/v1/models/{name}" if path.startswith("/v1/models/") else pattern(path) or "other"
             self.serving.meters.took(route, status, time.perf_counter() - begun)

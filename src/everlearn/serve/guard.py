@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -60,10 +60,13 @@ class Rates:
 
 
 class Guard:
-    """An ASGI app around another that turns away what its `Limits` do not allow."""
+    """An ASGI app around another that turns away what its `Limits` do not allow.
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
-        self.app, self.limits, self.rates = app, limits, Rates(limits.rate)
+    visitor: whose a request without a key is, by who signed in on a page; "" for what anyone may see, None for nobody.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits, visitor: Callable[[Scope], str | None] = lambda scope: None) -> None:
+        self.app, self.limits, self.rates, self.visitor = app, limits, Rates(limits.rate), visitor
         self.hosts = {*LOCAL, *(host.lower() for host in limits.hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,6 +98,7 @@ class Guard:
             )
         if self.limits.keys:
             name = self._key_name(headers.get("authorization", ""))
+            name = self.visitor(scope) if name is None else name
             if name is None and scope["path"] not in OPEN:
                 return refusal(
                     401, "This server needs a key that it knows: Authorization: Bearer KEY.", "invalid_api_key", headers={"WWW-Authenticate": "Bearer"}
@@ -161,6 +165,11 @@ class _Counted:
 
 class _TooLargeError(Exception):
     """A body that is longer than it may be."""
+
+
+def told_to(scope: Scope, problem: str) -> str:
+    """What is wrong, as far as this caller may know: it may name files."""
+    return problem if not problem or scope["known"] else "A key is needed to be told what is wrong: it may name files."
 
 
 def hashed_key(key: str) -> bytes:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 GRACE = 30  # seconds that answers under way have to end in
 BACKLOG = 2048  # connections that may wait to be taken
 IDLE = 75  # seconds an unused connection stays open: longer than clients keep theirs, so that none is closed as it is used again
+NEEDED = ("fastapi", "jinja2", "python_multipart", "uvicorn")  # by the names they are imported by
 SHORTEST = 16  # characters of a key
 
 
@@ -44,9 +45,9 @@ def read_keys(path: Path) -> dict[bytes, str]:
 
 
 def prepared(home: Home, host: str, port: int, keys: Path | None, device: str | None) -> tuple[uvicorn.Server, socket.socket]:
-    """A server that only has to run, and the socket it listens on. Raises SettingError for a port that is taken, MissingExtra without fastapi."""
-    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
-        raise MissingExtra("the server needs fastapi and uvicorn, which are not installed. Run pip install 'everlearn[serve]'.")
+    """A server that only has to run, and the socket it listens on. Raises SettingError for a port that is taken, MissingExtra without the extra `serve`."""
+    if any(find_spec(name) is None for name in NEEDED):
+        raise MissingExtra(f"the server needs {', '.join(NEEDED)}, and not all are installed. Run pip install 'everlearn[serve]'.")
     import uvicorn
 
     from everlearn.serve.app import make_app

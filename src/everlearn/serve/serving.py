@@ -23,6 +23,7 @@ from everlearn.serve.pool import LATEST, Pool
 from everlearn.serve.refusals import Unknown
 from everlearn.serve.remembered import Given, Remembered
 from everlearn.serve.threads import Threads
+from everlearn.serve.uploads import Uploads
 from everlearn.types import Example
 from everlearn.versions.record import Version
 from everlearn.versions.settings import ServeTable
@@ -51,6 +52,7 @@ class Serving:
         self.opening = Threads(1, table.waiting, "opening a version")
         self.documents, self.feedback, self.meters = Documents(self.home), Feedback(self.home, table), Meters()
         self._given = Remembered()
+        self.uploads = Uploads(self.home, table)
 
     async def version(self, name: str, key: str) -> Served:
         """Which version answers a request. Raises Unknown for one that is not there, Overloaded where too many wait for others to be opened."""
@@ -140,6 +142,7 @@ class Serving:
             threads.close()
         self.engine.close()
         self.feedback.close()
+        self.uploads.close()
         self.pool.close()
 
 

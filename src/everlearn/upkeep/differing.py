@@ -6,8 +6,9 @@ from pathlib import Path
 
 from everlearn.evaluate.scores import Answer
 from everlearn.upkeep.arriving import TestSet, load_tests
-from everlearn.upkeep.measuring import answers_of, ask
+from everlearn.upkeep.measuring import ask
 from everlearn.upkeep.opening import open_version
+from everlearn.versions.answers import answers_of, kept_difference
 from everlearn.versions.difference import VersionDifference, compare_answers
 from everlearn.versions.home import Home
 from everlearn.versions.record import Version
@@ -23,10 +24,10 @@ def diff(home: Home | str | Path, before: str | int, after: str | int = "head", 
     one, other = place.version(before), place.version(after)
     for version in (one, other):
         place.usable(version)
+    if not ask_again:
+        return kept_difference(place, one, other)
     tests = {**load_tests(place, one.kept.tests), **load_tests(place, other.kept.tests)}
-    known = [answers_of(place, version) for version in (one, other)]
-    if ask_again:
-        known = [_all(place, version, tests, had) for version, had in zip((one, other), known, strict=True)]
+    known = [_all(place, version, tests, answers_of(place, version)) for version in (one, other)]
     found = {task: compare_answers(task, of.rows, known[0].get(task, {}), known[1].get(task, {})) for task, of in tests.items()}
     numbers = (one.number, one.id), (other.number, other.id)
     return VersionDifference(*numbers, tuple(d for d in found.values() if d is not None), tuple(task for task, d in found.items() if d is None))

@@ -114,15 +114,6 @@ def answers_json(found: Answers) -> dict[str, Any]:
     }
 
 
-def answers_of(home: Home, version: Version) -> dict[str, dict[str, Answer]]:
-    """What a version answered when it was measured."""
-    saved = home.objects.get_json(version.kept.answers)
-    return {
-        task: {key: Answer(value, said, bool(old)) for key, value, said, old in zip(of["ids"], of["values"], of["said"], of["old"], strict=True)}
-        for task, of in saved.items()
-    }
-
-
 def _paired(rows: Sequence[Example], before: Mapping[str, Answer], after: Mapping[str, Answer]) -> Paired:
     return Paired([before[e.id].value for e in rows], [after[e.id].value for e in rows])
 

@@ -14,10 +14,11 @@ from everlearn.upkeep.arriving import Arrival, TestSet, load_tests, noted, store
 from everlearn.upkeep.beginning import first_version
 from everlearn.upkeep.collecting import delete
 from everlearn.upkeep.learning import Lesson, Progress
-from everlearn.upkeep.measuring import Asked, Seen, answers_json, answers_of, evidence, measured, see, task_scores
+from everlearn.upkeep.measuring import Asked, Seen, answers_json, evidence, measured, see, task_scores
 from everlearn.upkeep.opening import Opened, kept_of, known_tensors, open_version, opened_to_learn, recipe_of, rows_of
 from everlearn.upkeep.telling import sentences, tell
 from everlearn.version import VERSION
+from everlearn.versions.answers import answers_of
 from everlearn.versions.bases import add_base
 from everlearn.versions.gate import Decision, Evidence, Rules, decide
 from everlearn.versions.home import Home, now

@@ -24,7 +24,8 @@ from everlearn.versions.record import Version
 from everlearn.versions.settings import HomeSettings
 from everlearn.versions.stored import learner_state
 
-OURS = ("inbox", "done", "rejected", "quarantine")  # what `watch` took: in each a folder for a file, its test file, and notes of it
+# What `watch` took, and what waits for the inbox: in each a folder for a file, its test file, and notes of it.
+OURS = ("inbox", "done", "rejected", "quarantine", "uploads")
 BROUGHT = ("documents.jsonl", "feedback")  # what a server took from its clients
 DONE, CLAIM = "done", "claim.json"
 Rewrite = Callable[[Path, Wanted], bool]

@@ -15,10 +15,11 @@ from everlearn.errors import Diverged
 from everlearn.evaluate.divergence import Anchor
 from everlearn.upkeep.arriving import Arrival, Data, TestSet, arrival, load_tests, merged, noted, still_true, store_tests, with_old_answers
 from everlearn.upkeep.learning import Lesson, Progress
-from everlearn.upkeep.measuring import Asked, Seen, anchor_of, answers_json, answers_of, evidence, measured, see, task_scores
+from everlearn.upkeep.measuring import Asked, Seen, anchor_of, answers_json, evidence, measured, see, task_scores
 from everlearn.upkeep.opening import Opened, kept_of, known_tensors, opened_to_learn, recipe_of
 from everlearn.upkeep.telling import sentences, tell
 from everlearn.version import VERSION
+from everlearn.versions.answers import answers_of
 from everlearn.versions.gate import Decision, Evidence, Rules, decide
 from everlearn.versions.home import Home, now
 from everlearn.versions.record import Kept, Kind, Version

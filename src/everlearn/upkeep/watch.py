@@ -21,6 +21,7 @@ from everlearn.upkeep.update import cycle, decided
 from everlearn.versions.home import Home
 from everlearn.versions.inbox import DONE, INBOX, QUARANTINE, REJECTED, Claim, Inbox
 from everlearn.versions.record import Version
+from everlearn.versions.watching import Watcher
 
 Say = Callable[[str], None]
 SHORTEST = 0.02  # seconds between two looks at files that are still written
@@ -91,12 +92,21 @@ def waiting(home: Home | str | Path) -> list[Claim]:
 
 
 def _watched(home: Home, folder: Dropped, once: bool, say: _Once, progress: Progress | None) -> Iterator[Taken]:
+    watcher = Watcher(home, str(folder.folder.absolute()))
+    try:
+        yield from _looked(home, folder, once, say, watcher, progress or _silent)
+    finally:
+        watcher.close()
+
+
+def _looked(home: Home, folder: Dropped, once: bool, say: _Once, watcher: Watcher, progress: Progress) -> Iterator[Taken]:
     patience, gathering = time.monotonic(), Gathering(home)
     while True:
+        watcher.say()
         table = home.settings.watch
         try:
             with home.writing():
-                found, taken = _step(home, folder, gathering, say, progress)
+                found, taken = _step(home, folder, gathering, say, watcher, progress)
         except Busy:
             say("Another process is writing to this home; waiting for it.")
             time.sleep(min(table.every, 1.0))
@@ -118,7 +128,7 @@ def _watched(home: Home, folder: Dropped, once: bool, say: _Once, progress: Prog
         time.sleep(max(SHORTEST, min(table.every, table.settle / 4)) if found.changing else table.every)
 
 
-def _step(home: Home, folder: Dropped, gathering: Gathering, say: _Once, progress: Progress | None) -> tuple[Found, Taken | None]:
+def _step(home: Home, folder: Dropped, gathering: Gathering, say: _Once, watcher: Watcher, progress: Progress) -> tuple[Found, Taken | None]:
     """Take what is there, and learn the first file that was taken, if it is due. The home is locked."""
     inbox = Inbox(home)
     inbox.recover()
@@ -134,10 +144,13 @@ def _step(home: Home, folder: Dropped, gathering: Gathering, say: _Once, progres
     due = gathering.due(claims)
     if due.why:
         say(due.why)
-    return found, _handled(home, inbox, claims[0], progress) if due.files else None
+    if not due.files:
+        return found, None
+    watcher.say(claims[0].number, "reading")
+    return found, _handled(home, inbox, claims[0], watcher.about(claims[0].number, progress))
 
 
-def _handled(home: Home, inbox: Inbox, claim: Claim, progress: Progress | None) -> Taken:
+def _handled(home: Home, inbox: Inbox, claim: Claim, progress: Progress) -> Taken:
     """Learn a claim, or find out why not; then put it where it belongs."""
     version = None if claim.data.exists() else decided(home, claim.number)
     if version is None:
@@ -178,6 +191,10 @@ def _outside(home: Home, folder: Path) -> Dropped:
     found = Dropped(folder)
     found.look(0.0)
     return found
+
+
+def _silent(what: str, share: float) -> None:
+    """Tells nobody."""
 
 
 class _Once:

@@ -133,7 +133,9 @@ class ServeTable(_Table):
     versions: int = Field(default=3, ge=2, description="versions held in memory at once")
     hosts: list[str] = Field(default=[], description="names under which clients reach it, beside those of this machine, such as models.example.org")
     origins: list[str] = Field(default=[], description="other web pages that may call it from a browser, such as https://example.org")
-    trusted: list[str] = Field(default=[], description="whose feedback is learned without approval: feedback:NAME by the key's name, * is any text")
+    trusted: list[str] = Field(
+        default=[], description="what is learned without approval: feedback:NAME, upload:NAME for files dropped on a page, by the key's name; * is any text"
+    )
     writers: list[str] = Field(
         default=[],
         description="names of the keys that may write and delete documents, * is any text; empty: nobody, but all who call on this machine without keys",

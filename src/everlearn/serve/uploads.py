@@ -1,0 +1,159 @@
+"""Files that people drop on a page: kept in the home at once, and handed to its inbox as soon as nobody else writes to it."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from everlearn.disk import flush_folder, writable
+from everlearn.errors import Busy, DataError, EverlearnError, StateError
+from everlearn.versions.home import Home
+from everlearn.versions.inbox import PLACES, QUARANTINE, TESTS, Claim, Inbox
+from everlearn.versions.settings import ServeTable
+
+FOLDER = "uploads"  # in the home: files that are not in the inbox yet
+SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".parquet")  # as they are read when they are learned
+EVERY = 0.5  # seconds between looks at whether the home is free
+LONGEST = 120  # bytes of a file's name, without its suffix
+ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}-(trusted|others)")
+WHY = "It came over HTTP from a source that [serve] trusted does not name. Let it in with `everlearn approve HOME {}`."
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that waits for the inbox. test: the name of its test file, "" for none."""
+
+    id: str
+    name: str
+    test: str
+
+    @property
+    def time(self) -> str:
+        """When it came, as home records write it."""
+        day, clock = self.id[:8], self.id[9:15]
+        return f"{day[:4]}-{day[4:6]}-{day[6:]}T{clock[:2]}:{clock[2:4]}:{clock[4:]}+00:00"
+
+
+class Uploads:
+    """Dropped files on their way to the inbox.
+
+    A file is on disk when `add` returns. It becomes a claim of the inbox as soon as no other process writes to the home; one whose sender
+    [serve] trusted does not name goes to quarantine, and waits for `everlearn approve`. `everlearn watch` learns the inbox.
+    """
+
+    def __init__(self, home: Home, table: ServeTable) -> None:
+        self.home, self.table, self.folder = home, table, home.folder / FOLDER
+        self.problem = ""
+        self._stop, self._lock = threading.Event(), threading.Lock()
+        self._thread = threading.Thread(target=self._watch, name="everlearn-uploads", daemon=True)
+        self._thread.start()
+
+    def trusts(self, caller: str) -> bool:
+        """Is a file of this sender learned without approval? caller: the name of the key, "" without keys."""
+        source = f"upload:{caller}" if caller else "upload"
+        return any(fnmatchcase(source, pattern) for pattern in self.table.trusted)
+
+    def add(self, caller: str, name: str, data: bytes, test_name: str = "", test: bytes = b"") -> str:
+        """Keep a file; what it is called until it is in the inbox. Raises DataError for a file that is none of ours, StateError for a full disk, or while
+        something is being forgotten.
+        """
+        files = [(plain_name(name), data), *([(plain_name(test_name), test)] if test_name else [])]
+        for called, content in files:
+            if not content:
+                raise DataError(f"the file is empty (file={called!r}). Give one with at least one row.")
+        id = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}-{'trusted' if self.trusts(caller) else 'others'}"
+        aside = self.folder / f".{id}"
+        with self.home.arriving(), writable(aside):
+            aside.mkdir(parents=True)
+            _written(aside / files[0][0], data)
+            if test_name:
+                (aside / TESTS).mkdir()
+                _written(aside / TESTS / files[1][0], test)
+                flush_folder(aside / TESTS)
+            flush_folder(aside)
+            aside.rename(self.folder / id)
+            flush_folder(self.folder)
+        return id
+
+    def waiting(self) -> list[Upload]:
+        """What is not in the inbox yet, in the order it came."""
+        return [Upload(place.name, data.name, test.name if test else "") for place, data, test in self._places()]
+
+    def claim(self, id: str) -> Claim | None:
+        """What became of an upload, wherever it lies by now; None where it is not in the inbox yet, or was never here."""
+        inbox = Inbox(self.home)
+        return next((claim for place in PLACES for claim in inbox.at(place) if _is_of(claim, id)), None)
+
+    def hand_over(self) -> None:
+        """Put everything that waits into the inbox. Raises Busy while another process writes to the home."""
+        if not self.folder.is_dir() or not any(self._places()):
+            return
+        with self.home.writing(), self._lock:
+            inbox = Inbox(self.home)
+            for place, data, test in self._places():
+                if self.claim(place.name) is None:  # else it was stopped just before the end
+                    number, others = inbox.next(), place.name.endswith("-others")
+                    inbox.claim(data, test, *((QUARANTINE, WHY.format(number)) if others else ()))
+                with writable(place):
+                    shutil.rmtree(place, ignore_errors=True)
+
+    def close(self) -> None:
+        """Hand over what is there, where the home is free; the rest goes over when a server starts again."""
+        self._stop.set()
+        self._thread.join()
+        with suppress(EverlearnError):
+            self.hand_over()
+
+    def _places(self) -> list[tuple[Path, Path, Path | None]]:
+        """By time: the folder, the file in it, its test file."""
+        found = list[tuple[Path, Path, Path | None]]()
+        for place in sorted(self.folder.iterdir()) if self.folder.is_dir() else []:
+            files = [path for path in place.iterdir() if path.is_file()] if ID.fullmatch(place.name) else []
+            tests = list((place / TESTS).iterdir()) if (place / TESTS).is_dir() else []
+            if len(files) == 1:
+                found.append((place, files[0], tests[0] if tests else None))
+        return found
+
+    def _watch(self) -> None:
+        while not self._stop.wait(EVERY):
+            try:
+                self.hand_over()
+                self.problem = ""
+            except Busy:
+                continue
+            except Exception as problem:  # a full disk, a broken claim: said, and tried again
+                self.problem = str(problem) if isinstance(problem, EverlearnError) else f"{type(problem).__name__}: {problem}"
+
+
+def plain_name(name: str) -> str:
+    """The file's own name, without folders. Raises DataError for one that does not end as files that are learned do.
+
+    >>> plain_name("C:\\\\news\\\\monday.jsonl"), plain_name("../../x.csv")
+    ('monday.jsonl', 'x.csv')
+    """
+    found = re.split(r"[/\\]", name)[-1].strip().lstrip(".")
+    found = "".join("_" if letter in ':*?"<>|' or not letter.isprintable() else letter for letter in found)
+    suffix = max((end for end in SUFFIXES if found.lower().endswith(end)), key=len, default="")
+    stem = found[: len(found) - len(suffix)]
+    if not suffix or not stem:
+        raise DataError(f"this file cannot be learned (file={found[:80]!r}). Its name must end in {', '.join(SUFFIXES)}.")
+    return stem.encode()[:LONGEST].decode("utf-8", "ignore") + found[len(stem) :]
+
+
+def _written(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _is_of(claim: Claim, id: str) -> bool:
+    return any(id in Path(original.path).parts for original in claim.originals)
