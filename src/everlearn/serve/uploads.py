@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from everlearn.disk import flush_folder, writable
-from everlearn.errors import Busy, DataError, EverlearnError, StateError
+from everlearn.errors import Busy, DataError, EverlearnError
 from everlearn.versions.home import Home
 from everlearn.versions.inbox import PLACES, QUARANTINE, TESTS, Claim, Inbox
 from everlearn.versions.settings import ServeTable
