@@ -95,12 +95,12 @@ def fit(
         so_far.losses.append(torch.zeros((), device=model.device))
         for place in share.mine([batch.tokens.numel() for batch in batches]):
             with accelerator.autocast():
-                out = model.logits(batch := batches[place])
+                out = model.outputs(batch := batches[place])
             parts = [term.loss(model, batch, out).sum() / sum(of) for term, of in zip(terms, counts, strict=True) if of[place]]
             accelerator.backward(torch.stack(parts).sum())
             so_far.losses[-1] += parts[0].detach()
             for m in methods:
-                m.observe(model, batch, replace(out, logits=out.logits.detach()))
+                m.observe(model, batch, out.detached())
         so_far.losses[-1] = _together(share, methods, trained, so_far.losses[-1], step)
         for m in in_order if batches else ():  # rollouts may leave nothing to learn
             m.gradients(model, step)
@@ -139,7 +139,7 @@ def objective_gradient(model: TrainedModel, rows: Sequence[Row], objective: Obje
     total = {name: torch.zeros_like(weight) for name, weight in trained.items()}
     with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
         for batch in (batches[place] for place in share.mine([batch.tokens.numel() for batch in batches])):
-            loss = objective.loss(model, batch, model.logits(batch)).sum() / count
+            loss = objective.loss(model, batch, model.outputs(batch)).sum() / count
             for name, value in zip(trained, torch.autograd.grad(loss, list(trained.values()), allow_unused=True), strict=True):
                 if value is not None:
                     total[name] += value

@@ -70,7 +70,7 @@ class Distill(Method):
         answers = [self.teacher[row.id] for row, covered in zip(batch.rows, taught, strict=True) if covered]
         here = torch.tensor(taught, device=batch.row.device)[batch.row]
         ids, old = torch.cat([a.ids for a in answers]), torch.cat([a.logs for a in answers])
-        new = with_tail(out.logits[here].float() / self.temperature, ids)
+        new = out.at(here).each(lambda logits, ids: with_tail(logits.float() / self.temperature, ids), ids)
         return self.strength * self.temperature**2 * batch.weights[here] * (old.exp() * (old - new)).sum(1)
 
     def end(self, model: TrainedModel, step: Step, random: Random) -> None:

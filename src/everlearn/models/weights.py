@@ -17,6 +17,7 @@ from everlearn.errors import ModelError
 from everlearn.models.batch import make_batch
 from everlearn.models.decoding import Decoding
 from everlearn.models.encode import Encoder
+from everlearn.models.late import LateHead
 from everlearn.models.sampling import Sampling
 from everlearn.types import Batch, Example, Out, Row
 
@@ -34,11 +35,15 @@ class TrainedModel(ABC):
         self.module, self.encoder, self.name = module, encoder, name
         self.tokenizer = encoder.tokenizer
         self.pad = int(self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else encoder.end)
-        self._head = head
+        self._head, self._late = head, LateHead(module)
 
     @abstractmethod
     def logits(self, batch: Batch) -> Out:
         """Next-token logits for the batch's N learned tokens, (N, V); differentiable."""
+
+    def outputs(self, batch: Batch) -> Out:
+        """As `logits`, for a step that learns: a batch's logits that are many are not held whole, but made as they are read (`Out.each`)."""
+        return self.logits(batch)
 
     @abstractmethod
     def generate(self, prompts: Sequence[Example], limit: int, lines: bool = False) -> list[str]:

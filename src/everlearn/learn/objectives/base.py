@@ -83,4 +83,9 @@ class Supervised(Objective):
     """Cross-entropy of every learned token, in nats, times its row's weight; the mean is over tokens."""
 
     def loss(self, model: TrainedModel, batch: Batch, out: Out) -> Tensor:
-        return batch.weights * functional.cross_entropy(out.logits.float(), batch.targets, reduction="none")
+        return batch.weights * out.each(nats, batch.targets)
+
+
+def nats(logits: Tensor, targets: Tensor) -> Tensor:
+    """The cross-entropy of each target, (N,)."""
+    return functional.cross_entropy(logits.float(), targets, reduction="none")
