@@ -22,6 +22,7 @@ from everlearn.learn.plan import Plan
 from everlearn.learn.settings import Settings
 from everlearn.methods.base import Method, State, Step, overrides
 from everlearn.models.processes import Processes, processes
+from everlearn.models.recompute import blocks_of, recomputed
 from everlearn.models.weights import TrainedModel
 from everlearn.types import Row
 
@@ -80,7 +81,7 @@ def fit(
     plan, so_far = _resumed(model, optimizer, resume) if resume else (_planned(model, rows, objective, methods, settings, key), Course())
     terms: list[Objective | Method] = [objective, *(m for m in methods if overrides(m, "loss"))]
     in_order = sorted(methods, key=lambda m: STAGES.index(m.stage))
-    trained = list(model.trained().values())
+    trained, blocks = list(model.trained().values()), blocks_of(model.module) if settings.activation_checkpointing else ()
     model.module.train()
     step = Step(so_far.done, plan.total, settings.rate, plan.new, gradient, optimizer)
     for number in range(so_far.done + 1, plan.total + 1):
@@ -94,7 +95,7 @@ def fit(
         optimizer.zero_grad(set_to_none=True)
         so_far.losses.append(torch.zeros((), device=model.device))
         for place in share.mine([batch.tokens.numel() for batch in batches]):
-            with accelerator.autocast():
+            with accelerator.autocast(), recomputed(blocks):
                 out = model.outputs(batch := batches[place])
             parts = [term.loss(model, batch, out).sum() / sum(of) for term, of in zip(terms, counts, strict=True) if of[place]]
             accelerator.backward(torch.stack(parts).sum())
@@ -135,11 +136,12 @@ def objective_gradient(model: TrainedModel, rows: Sequence[Row], objective: Obje
     trained, objective, share = model.trained(), objective.still(), processes()
     given = objective.rows(model, rows, Step(0, 0, 0.0, rows, lambda _: {}), Random("gradient"))
     batches = [model.batch(part) for part in objective.cut(given, share.most(given, settings.micro_tokens))]
-    count = sum(objective.count(batch) for batch in batches)
+    count, blocks = sum(objective.count(batch) for batch in batches), blocks_of(model.module) if settings.activation_checkpointing else ()
     total = {name: torch.zeros_like(weight) for name, weight in trained.items()}
     with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
         for batch in (batches[place] for place in share.mine([batch.tokens.numel() for batch in batches])):
-            loss = objective.loss(model, batch, model.outputs(batch)).sum() / count
+            with recomputed(blocks):
+                loss = objective.loss(model, batch, model.outputs(batch)).sum() / count
             for name, value in zip(trained, torch.autograd.grad(loss, list(trained.values()), allow_unused=True), strict=True):
                 if value is not None:
                     total[name] += value
