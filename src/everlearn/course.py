@@ -26,7 +26,8 @@ from everlearn.methods.base import State, Step
 from everlearn.models.language import LanguageModel
 from everlearn.models.load import load_model
 from everlearn.models.processes import processes
-from everlearn.models.state import load_state, save_state
+from everlearn.models.saving import Saving
+from everlearn.models.state import load_state
 from everlearn.models.weights import TrainedModel
 from everlearn.prequential import scored
 from everlearn.records import AnswerRecord
@@ -37,7 +38,6 @@ from everlearn.types import Experience
 Progress = Callable[[str, float], None]
 # Told a run's label, the experience (0: before the stream) and all answers by task, after each evaluation.
 Watch = Callable[[str, int, dict[str, list[Answer]]], None]
-SAVE_SHARE = 0.05  # of the time, at most, goes into keeping what an interrupted run needs
 
 
 class Course:
@@ -49,9 +49,10 @@ class Course:
 
     def __init__(self, setup: Setup, recipe: Recipe, seed: int, report: Progress, watch: Watch | None, unfinished: Path | None, save_every: float) -> None:
         self.setup, self.recipe, self.seed, self.report, self.watch = setup, recipe, seed, report, watch
-        self.unfinished, self.save_every = unfinished, save_every
+        self.unfinished = unfinished
         self.seen, self.processes = Seen(), processes()
-        self._began = self._saved = perf_counter()
+        self._saving = Saving(unfinished, save_every) if unfinished is not None and self.processes.first else None
+        self._began = perf_counter()
 
     def run(self, print_of: str) -> tuple[Run, AnswerRecord]:
         """Learn and evaluate all of it, from where it was left."""
@@ -67,7 +68,11 @@ class Course:
                 memory.bytes = max(memory.bytes, self.seen.peak)
             self.processes.wait()  # nobody writes until all have read
             self._memory, self._before = memory, before
-            self._course(model, served, learner, anchor)
+            try:
+                self._course(model, served, learner, anchor)
+            finally:
+                if self._saving is not None:
+                    self._saving.wait()
         self.seen.seconds["all"], self.seen.peak = self._elapsed(), memory.bytes
         finished = Finished(self.setup, self.recipe, self.seed, self.seen)
         return finished.run(print_of, state_bytes(learner.state()), hardware(model.device)), finished.record()
@@ -110,7 +115,7 @@ class Course:
 
         def checkpoint(step: Step, state: Callable[[], State]) -> None:
             self.report(name, done + 0.7 * step.number / step.total / count)
-            if self.unfinished is not None and self.processes.first and perf_counter() - self._saved >= self.save_every:
+            if self._saving is not None and self._saving.due:
                 self.seen.seconds["learn"] = earlier + perf_counter() - begun
                 self._save({"learner": state()})
 
@@ -167,13 +172,10 @@ class Course:
             self._save({"learner": learner.state(), "weights": dict(model.state())})
 
     def _save(self, state: State) -> None:
-        if self.unfinished is None or not self.processes.first:
+        if self._saving is None:
             return
         self.seen.seconds["all"], self.seen.peak = self._elapsed(), self._memory.bytes
-        begun = perf_counter()
-        save_state({"seen": self.seen.to_json(), **state}, self.unfinished)
-        self._saved = perf_counter()
-        self.save_every = max(self.save_every, (self._saved - begun) / SAVE_SHARE) if self.save_every else 0.0
+        self._saving.save({"seen": self.seen.to_json(), **state})
 
     def _resume(self, state: State, model: TrainedModel, learner: Learner) -> None:
         weights, kept = state.get("weights"), state.get("learner")

@@ -16,8 +16,8 @@ from transformers.utils.generic import ModelOutput
 
 from everlearn.types import Out
 
-# Values of logits, 256 MiB in float32: up to so many are made whole, as making them again in the backward pass costs up to a fifth of a step's time.
-MOST_LOGITS = 2**26
+# Values of logits, 512 MiB in float32: up to so many are made whole, as making them again in the backward pass takes a third more time of the head.
+MOST_LOGITS = 2**27
 # Values of a part: on two cores 2**24 was faster than 2**22 and 2**26 (4,096 tokens, 32,768 words) and took a third of the latter's memory.
 PART = 2**24
 LEAST_TOKENS = 256  # of a part, however large the vocabulary: fewer leave a GPU waiting for its memory
