@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from everlearn.errors import StateError
@@ -24,7 +24,7 @@ from everlearn.methods.base import Method, State, Step, overrides
 from everlearn.models.processes import Processes, processes
 from everlearn.models.recompute import blocks_of, recomputed
 from everlearn.models.weights import TrainedModel
-from everlearn.types import Row
+from everlearn.types import Batch, Row
 
 STAGES = ("penalty", "projection", "mask")
 # Called after every step with a function that makes the state from which `fit` goes on; may raise to stop.
@@ -102,11 +102,11 @@ def fit(
             so_far.losses[-1] += parts[0].detach()
             for m in methods:
                 m.observe(model, batch, out.detached())
-        so_far.losses[-1] = _together(share, methods, trained, so_far.losses[-1], step)
+        so_far.losses[-1] = _together(share, model, methods, batches, so_far.losses[-1], step)
         for m in in_order if batches else ():  # rollouts may leave nothing to learn
             m.gradients(model, step)
         if settings.clip:
-            accelerator.clip_grad_norm_(trained, settings.clip)
+            share.clip(trained, settings.clip) if share.sharded else accelerator.clip_grad_norm_(trained, settings.clip)
         step.before = model.state() if any(m.wants_before for m in methods) else None
         _at_rate(optimizer, step.rate).step()
         for m in in_order:
@@ -155,9 +155,12 @@ def _ended(model: TrainedModel, methods: Sequence[Method], step: Step, key: str)
         m.end(model, step, _random(key, place, m, "end"))
 
 
-def _together(share: Processes, methods: Sequence[Method], trained: Sequence[nn.Parameter], loss: Tensor, step: Step) -> Tensor:
+def _together(share: Processes, model: TrainedModel, methods: Sequence[Method], batches: Sequence[Batch], loss: Tensor, step: Step) -> Tensor:
     """Of several processes: gradients, what methods noted, and the loss returned become the whole step's."""
-    loss = share.add_gradients(trained, loss, step.rows)
+    for _ in range(share.idle([batch.tokens.numel() for batch in batches])):
+        (0 * model.outputs(batches[0]).logits.sum()).backward()  # type: ignore[no-untyped-call]
+    model.collect()
+    loss = share.add_gradients(list(model.trained().values()), loss, step.rows)
     for m in methods if share.several else ():
         m.gathered(share)
     return loss

@@ -37,6 +37,7 @@ class Distill(Method):
 
     neutral = {"strength": 0.0}
     active = {"strength": 1.0, "on": "all"}
+    shards = True
     family = "distillation"
     paper = "Li and Hoiem 2016, arXiv:1606.09282"
     stores = "per learned token: k ids and k + 1 log-probabilities, during the experience"
