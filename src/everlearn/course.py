@@ -12,7 +12,7 @@ from time import perf_counter
 
 from everlearn.conditions import Setup, Start
 from everlearn.config import Recipe
-from everlearn.errors import Diverged, StateError
+from everlearn.errors import Diverged, SettingError, StateError
 from everlearn.evaluate.cost import PeakMemory, state_bytes
 from everlearn.evaluate.divergence import Anchor, Divergence
 from everlearn.evaluate.hardware import hardware
@@ -22,6 +22,7 @@ from everlearn.evaluate.tasks import answers
 from everlearn.finished import Finished, Seen
 from everlearn.learn.base import Learner
 from everlearn.learn.bounds import union
+from everlearn.learn.registry import LEARNERS
 from everlearn.methods.base import State, Step
 from everlearn.models.language import LanguageModel
 from everlearn.models.load import load_model
@@ -44,14 +45,17 @@ class Course:
     """One method with one seed over one order of the stream.
 
     unfinished: the folder where, every `save_every` seconds and after each experience, everything is kept to go on from; None keeps nothing. Of several
-    processes the first keeps it, and all of them read it.
+    processes the first keeps it, and all of them read it; where they share out the weights nothing is kept.
     """
 
     def __init__(self, setup: Setup, recipe: Recipe, seed: int, report: Progress, watch: Watch | None, unfinished: Path | None, save_every: float) -> None:
         self.setup, self.recipe, self.seed, self.report, self.watch = setup, recipe, seed, report, watch
-        self.unfinished = unfinished
         self.seen, self.processes = Seen(), processes()
-        self._saving = Saving(unfinished, save_every) if unfinished is not None and self.processes.first else None
+        self.unfinished = None if self.processes.sharded else unfinished
+        self._saving = Saving(self.unfinished, save_every) if self.unfinished is not None and self.processes.first else None
+        around = [part.name for part in recipe.parts if part.name in LEARNERS]
+        if around and self.processes.sharded:
+            raise SettingError(f"learners around the loop need whole weights, and the launcher shares them out ({around!r}). Launch without FSDP.")
         self._began = perf_counter()
 
     def run(self, print_of: str) -> tuple[Run, AnswerRecord]:
