@@ -14,11 +14,14 @@ from torch import Tensor, nn
 
 from everlearn import L2, SI, CausalModel, Example, Experience, Gradient, Lora, Method, SettingError, Settings, load_model
 from everlearn.checks.methods import small_stream
+from everlearn.errors import ModelError
 from everlearn.learn.objectives.preference import Preference
 from everlearn.methods import BY_NAME
 from everlearn.models.processes import Processes, processes
+from everlearn.models.seq2seq import Seq2SeqModel
 from everlearn.models.weights import TrainedModel
 from tests.learn.test_processes import ALL_FAR, FAR, environment, free_port
+from tests.models.conftest import pair_tokenizer, t5
 
 ROOT = Path(__file__).parents[2]
 RUNS = ("plain", "l2", "l2_sp", "ewc", "distill", "replay", "replay+distill+ewc", "lora", "recomputed")
@@ -91,6 +94,13 @@ def test_what_needs_whole_weights_is_refused(monkeypatch: pytest.MonkeyPatch, sh
     monkeypatch.setattr("everlearn.learn.gradient.processes", lambda: Processes(2, 0, sharded=True))
     with pytest.raises(SettingError, match=r"need whole weights, .*'SI', 'Preference'.* go: plain, .*ewc.*l2_sp"):
         Gradient([L2(0.1), SI(1.0)], objective=Preference()).prepare(shared_tiny)
+
+
+def test_encoder_decoders_are_not_shared_out() -> None:
+    """Their encoder is asked alone where they answer: RuntimeError: aten.embedding.default got mixed torch.Tensor and DTensor."""
+    tokenizer = pair_tokenizer()
+    with pytest.raises(ModelError, match="encoder-decoder's weights cannot be shared out .model='small'"):
+        Seq2SeqModel(t5(len(tokenizer)), tokenizer, "small").share_out(Processes(2, 0, sharded=True))
 
 
 def test_the_first_kind_of_sharding_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ from copy import copy
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
@@ -86,8 +85,6 @@ class LateHead:
         whole = self.module.get_base_model() if isinstance(self.module, PeftModel) else self.module
         vocabulary = int(whole.config.get_text_config(decoder=True).vocab_size)
         size = max(LEAST_TOKENS, PART // vocabulary)
-        if isinstance(self.module, FSDPModule):  # others may have other numbers of parts, and each passes through the head
-            return None
         if len(keep) <= size or len(keep) * vocabulary <= MOST_LOGITS or self.right is False or not torch.is_grad_enabled():
             return None
         decoder, seen = whole.get_decoder(), list[ModelOutput]()  # type: ignore[no-untyped-call]

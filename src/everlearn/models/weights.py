@@ -88,6 +88,8 @@ class TrainedModel(ABC):
 
     def share_out(self, processes: Processes) -> None:
         """From now on each process holds a part of every weight, which `trained`, `state` and `load` are about; what methods put in is in already."""
+        if self.module.config.is_encoder_decoder:  # it answers by calls of its encoder alone, which gather nothing of what lies around the blocks
+            raise ModelError(f"an encoder-decoder's weights cannot be shared out (model={self.name!r}). Launch without FSDP.")
         if self._shards is None:
             self._shards = Shards(self.module, processes)
 
