@@ -24,7 +24,7 @@ from tests.learn.test_processes import ALL_FAR, FAR, environment, free_port
 from tests.models.conftest import pair_tokenizer, t5
 
 ROOT = Path(__file__).parents[2]
-RUNS = ("plain", "l2", "l2_sp", "ewc", "distill", "replay", "replay+distill+ewc", "lora", "recomputed")
+RUNS = ("plain", "l2", "l2_sp", "ewc", "replay+distill", "lora", "recomputed")
 SETTINGS = {"rate": 1e-3, "passes": 1, "batch": 6, "micro_tokens": 100}  # three micro-batches in a step: one process has one more than the other
 QUESTION = Example(prompt="Question: What is 7 plus 5?\nAnswer:", completion=" 12")
 
