@@ -14,11 +14,17 @@ from torch import Tensor, nn
 
 from everlearn import L2, SI, CausalModel, Example, Experience, Gradient, Lora, Method, SettingError, Settings, load_model
 from everlearn.checks.methods import small_stream
+from everlearn.conditions import Setup
+from everlearn.config import parse_methods
+from everlearn.course import Course
 from everlearn.errors import ModelError
+from everlearn.learn.fit import objective_gradient
+from everlearn.learn.objectives.base import Supervised
 from everlearn.learn.objectives.preference import Preference
 from everlearn.methods import BY_NAME
 from everlearn.models.processes import Processes, processes
 from everlearn.models.seq2seq import Seq2SeqModel
+from everlearn.models.sharding import Shards
 from everlearn.models.weights import TrainedModel
 from tests.learn.test_processes import ALL_FAR, FAR, environment, free_port
 from tests.models.conftest import pair_tokenizer, t5
@@ -101,6 +107,29 @@ def test_encoder_decoders_are_not_shared_out() -> None:
     tokenizer = pair_tokenizer()
     with pytest.raises(ModelError, match="encoder-decoder's weights cannot be shared out .model='small'"):
         Seq2SeqModel(t5(len(tokenizer)), tokenizer, "small").share_out(Processes(2, 0, sharded=True))
+
+
+def test_quantised_weights_and_an_older_torch_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = nn.Linear(2, 2)
+    module.weight = nn.Parameter(torch.zeros(2, 2, dtype=torch.uint8), requires_grad=False)
+    with pytest.raises(ModelError, match="quantised weights cannot be shared out .types=..torch.uint8"):
+        Shards(module, Processes(2, 0, sharded=True))
+    monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
+    with pytest.raises(SettingError, match="needs torch 2.13 .torch='2.9.1.cpu'"):
+        Shards(module, Processes(2, 0, sharded=True))
+
+
+def test_gradients_of_other_rows_are_refused(tiny: CausalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TrainedModel, "shared_out", True)
+    with pytest.raises(SettingError, match="a gradient of some rows is asked for"):
+        objective_gradient(tiny, [], Supervised(), Settings())
+
+
+def test_learners_around_the_loop_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("everlearn.course.processes", lambda: Processes(2, 0, sharded=True))
+    setup: Setup = None  # type: ignore[assignment]
+    with pytest.raises(SettingError, match="learners around the loop need whole weights, .*'recover'"):
+        Course(setup, parse_methods("replay+recover")[0], 0, lambda text, share: None, None, None, 0)
 
 
 def test_the_first_kind_of_sharding_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

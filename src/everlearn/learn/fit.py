@@ -16,7 +16,7 @@ from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor
 from torch.optim import Optimizer
 
-from everlearn.errors import StateError
+from everlearn.errors import SettingError, StateError
 from everlearn.learn.objectives.base import Objective
 from everlearn.learn.plan import Plan
 from everlearn.learn.settings import Settings
@@ -133,6 +133,8 @@ def accelerator_for(model: TrainedModel, settings: Settings) -> Accelerator:
 
 def objective_gradient(model: TrainedModel, rows: Sequence[Row], objective: Objective, settings: Settings) -> dict[str, Tensor]:
     """The objective's mean gradient over some rows, by name; `.grad` and the random state stay as they are. All processes ask together."""
+    if model.shared_out:
+        raise SettingError("a gradient of some rows is asked for where weights are shared out (model.shared_out=True). Launch without FSDP.")
     trained, objective, share = model.trained(), objective.still(), processes()
     given = objective.rows(model, rows, Step(0, 0, 0.0, rows, lambda _: {}), Random("gradient"))
     batches = [model.batch(part) for part in objective.cut(given, share.most(given, settings.micro_tokens))]

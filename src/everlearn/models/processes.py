@@ -84,6 +84,8 @@ class Processes:
     def clip(self, parts: Sequence[nn.Parameter], most: float) -> None:
         """Scale gradients, of which each process holds parts, to a norm of at most `most`, all together."""
         gradients = [part.grad for part in parts if part.grad is not None]
+        if not gradients:  # in no process then
+            return
         norm = self.add(torch.stack([gradient.double().square().sum() for gradient in gradients]).sum()).sqrt()
         torch._foreach_mul_(gradients, float((most / (norm + 1e-6)).clamp(max=1.0)))
 

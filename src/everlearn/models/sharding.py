@@ -10,7 +10,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 
-from everlearn.errors import ModelError
+from everlearn.errors import ModelError, SettingError
 from everlearn.models.processes import Processes
 from everlearn.models.recompute import blocks_of
 
@@ -24,6 +24,8 @@ class Shards:
     """
 
     def __init__(self, module: nn.Module, processes: Processes) -> None:
+        if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 13):
+            raise SettingError(f"sharing out weights needs torch 2.13 (torch={torch.__version__!r}). Install it, or launch without FSDP.")
         wrong = sorted({str(weight.dtype) for weight in module.parameters() if not weight.is_floating_point()})
         if wrong:
             raise ModelError(f"quantised weights cannot be shared out (types={wrong!r}). Load the model with dtype float32 or bfloat16.")
@@ -33,6 +35,7 @@ class Shards:
             shared = fully_shard(part, mesh=mesh, reshard_after_forward=True)  # the outermost too: what is left whole would not see the next change
             shared.set_gradient_divide_factor(1.0)  # the loss is divided by the whole step's counts already
             shared.set_force_sum_reduction_for_comms(True)
+            shared.set_reduce_scatter_unused_params(True)  # of experts, the processes' rows may pass through different ones
         for part in module.modules():  # once now: a first time in inference mode would make weights that cannot learn
             if isinstance(part, FSDPModule):
                 part.unshard()
