@@ -12,7 +12,7 @@ from time import perf_counter
 
 from everlearn.conditions import Setup, Start
 from everlearn.config import Recipe
-from everlearn.errors import Diverged, StateError
+from everlearn.errors import Diverged, SettingError, StateError
 from everlearn.evaluate.cost import PeakMemory, state_bytes
 from everlearn.evaluate.divergence import Anchor, Divergence
 from everlearn.evaluate.hardware import hardware
@@ -22,11 +22,13 @@ from everlearn.evaluate.tasks import answers
 from everlearn.finished import Finished, Seen
 from everlearn.learn.base import Learner
 from everlearn.learn.bounds import union
+from everlearn.learn.registry import LEARNERS
 from everlearn.methods.base import State, Step
 from everlearn.models.language import LanguageModel
 from everlearn.models.load import load_model
 from everlearn.models.processes import processes
-from everlearn.models.state import load_state, save_state
+from everlearn.models.saving import Saving
+from everlearn.models.state import load_state
 from everlearn.models.weights import TrainedModel
 from everlearn.prequential import scored
 from everlearn.records import AnswerRecord
@@ -37,21 +39,24 @@ from everlearn.types import Experience
 Progress = Callable[[str, float], None]
 # Told a run's label, the experience (0: before the stream) and all answers by task, after each evaluation.
 Watch = Callable[[str, int, dict[str, list[Answer]]], None]
-SAVE_SHARE = 0.05  # of the time, at most, goes into keeping what an interrupted run needs
 
 
 class Course:
     """One method with one seed over one order of the stream.
 
     unfinished: the folder where, every `save_every` seconds and after each experience, everything is kept to go on from; None keeps nothing. Of several
-    processes the first keeps it, and all of them read it.
+    processes the first keeps it, and all of them read it; where they share out the weights nothing is kept.
     """
 
     def __init__(self, setup: Setup, recipe: Recipe, seed: int, report: Progress, watch: Watch | None, unfinished: Path | None, save_every: float) -> None:
         self.setup, self.recipe, self.seed, self.report, self.watch = setup, recipe, seed, report, watch
-        self.unfinished, self.save_every = unfinished, save_every
         self.seen, self.processes = Seen(), processes()
-        self._began = self._saved = perf_counter()
+        self.unfinished = None if self.processes.sharded else unfinished
+        self._saving = Saving(self.unfinished, save_every) if self.unfinished is not None and self.processes.first else None
+        around = [part.name for part in recipe.parts if part.name in LEARNERS]
+        if around and self.processes.sharded:
+            raise SettingError(f"learners around the loop need whole weights, and the launcher shares them out ({around!r}). Launch without FSDP.")
+        self._began = perf_counter()
 
     def run(self, print_of: str) -> tuple[Run, AnswerRecord]:
         """Learn and evaluate all of it, from where it was left."""
@@ -67,7 +72,11 @@ class Course:
                 memory.bytes = max(memory.bytes, self.seen.peak)
             self.processes.wait()  # nobody writes until all have read
             self._memory, self._before = memory, before
-            self._course(model, served, learner, anchor)
+            try:
+                self._course(model, served, learner, anchor)
+            finally:
+                if self._saving is not None:
+                    self._saving.wait()
         self.seen.seconds["all"], self.seen.peak = self._elapsed(), memory.bytes
         finished = Finished(self.setup, self.recipe, self.seed, self.seen)
         return finished.run(print_of, state_bytes(learner.state()), hardware(model.device)), finished.record()
@@ -110,7 +119,7 @@ class Course:
 
         def checkpoint(step: Step, state: Callable[[], State]) -> None:
             self.report(name, done + 0.7 * step.number / step.total / count)
-            if self.unfinished is not None and self.processes.first and perf_counter() - self._saved >= self.save_every:
+            if self._saving is not None and self._saving.due:
                 self.seen.seconds["learn"] = earlier + perf_counter() - begun
                 self._save({"learner": state()})
 
@@ -167,13 +176,10 @@ class Course:
             self._save({"learner": learner.state(), "weights": dict(model.state())})
 
     def _save(self, state: State) -> None:
-        if self.unfinished is None or not self.processes.first:
+        if self._saving is None:
             return
         self.seen.seconds["all"], self.seen.peak = self._elapsed(), self._memory.bytes
-        begun = perf_counter()
-        save_state({"seen": self.seen.to_json(), **state}, self.unfinished)
-        self._saved = perf_counter()
-        self.save_every = max(self.save_every, (self._saved - begun) / SAVE_SHARE) if self.save_every else 0.0
+        self._saving.save({"seen": self.seen.to_json(), **state})
 
     def _resume(self, state: State, model: TrainedModel, learner: Learner) -> None:
         weights, kept = state.get("weights"), state.get("learner")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -172,6 +172,21 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Out:
-    """What the model says of a batch: logits (N, V), aligned with `batch.targets`; no shift, no padding, no prompt tokens."""
+    """What the model says of a batch: logits (N, V), aligned with `batch.targets`; no shift, no padding, no prompt tokens.
+
+    In a step that learns large ones are made only when they are read: what can be had from a part of the tokens at a time is best asked of `each`.
+    """
 
     logits: Tensor
+
+    def each(self, values: Callable[..., Tensor], *aligned: Tensor) -> Tensor:
+        """values(logits, *aligned), where what it gives for a token depends on that token alone: (N, V) and (N, ...) to (N, ...); differentiable."""
+        return values(self.logits, *aligned)
+
+    def at(self, here: Tensor) -> Out:
+        """Of some tokens, by a mask (N,) or their places."""
+        return Out(self.logits[here])
+
+    def detached(self) -> Out:
+        """The same without gradients."""
+        return Out(self.logits.detach())

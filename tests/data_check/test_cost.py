@@ -11,8 +11,9 @@ import torch
 from everlearn import CausalModel, Example, Experience, SettingError, Settings, Stream, load_model
 from everlearn.config import parse_methods
 from everlearn.data_check.check import ForModel, check_data
-from everlearn.data_check.cost import _kept_bytes, estimate
+from everlearn.data_check.cost import _kept_bytes, estimate, step_memory
 from everlearn.data_check.gather import gather
+from everlearn.models import late
 
 TRAIN = tuple(Example(prompt=f"Question: What is {n} plus 5?\nAnswer:", completion=f" {n + 5}", task="sums") for n in range(24))
 TESTS = tuple(Example(prompt=f"Question: What is 3 plus {n}?\nAnswer:", completion=f" {n + 3}") for n in range(10))
@@ -52,11 +53,22 @@ def test_memory_is_the_sum_of_its_terms(report, shared_tiny: CausalModel) -> Non
 def test_what_is_kept_for_the_backward_pass_grows_with_rows_and_leaves_the_model_as_it_was(tiny: CausalModel) -> None:
     before, state = tiny.state(), torch.get_rng_state()
     rows = tiny.encoder.rows(TRAIN[:1] * 8)
-    one, eight = _kept_bytes(tiny, rows[:1]), _kept_bytes(tiny, rows)
+    (one, _), (eight, of_logits) = _kept_bytes(tiny, rows[:1]), _kept_bytes(tiny, rows)
+    assert of_logits >= 4 * sum(len(row.learned) for row in rows) * len(tiny.tokenizer)
     assert 7 * one < eight < 9 * one
     assert all(torch.equal(before[name], value) for name, value in tiny.state().items())
     assert torch.equal(state, torch.get_rng_state())
     assert all(parameter.grad is None for parameter in tiny.module.parameters())
+
+
+def test_logits_made_some_tokens_at_a_time_count_once(shared_tiny: CausalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = step_memory(shared_tiny, TRAIN, Settings(batch=24))
+    for name, value in (("MOST_LOGITS", 1), ("PART", 1), ("LEAST_TOKENS", 5)):
+        monkeypatch.setattr(late, name, value)
+    parts = step_memory(shared_tiny, TRAIN, Settings(batch=24))
+    size = len(shared_tiny.tokenizer)
+    assert parts.terms["logits' gradient"] == (16 * 5 * size, f"4 x 4 bytes x 5 learned tokens at a time x {size:,} words")
+    assert parts.terms["activations"][0] < whole.terms["activations"][0]
 
 
 def test_settings_joined_to_a_run_change_its_steps() -> None:

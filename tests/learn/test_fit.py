@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from random import Random
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from everlearn import (
+    DER,
     CausalModel,
     DataError,
     Distill,
@@ -28,6 +30,8 @@ from everlearn import (
     load_model,
 )
 from everlearn.methods.base import State
+from everlearn.methods.finch import Finch
+from everlearn.models import late
 from everlearn.types import Batch, Out
 
 EXAMPLES = tuple(Example(prompt=f"Question: What is {n} plus 2?\nAnswer:", completion=f" {n + 2}", task="sums") for n in range(10))
@@ -159,6 +163,22 @@ def test_computing_in_bfloat16_learns_too(tiny: CausalModel) -> None:
     log = Gradient([], Settings(rate=1e-3, passes=10, batch=10, precision="bf16")).learn(tiny, Experience("1", EXAMPLES))
     assert log.loss < 0.2
     assert all(weight.dtype == torch.float32 for weight in tiny.trained().values())
+
+
+@pytest.mark.parametrize("method", [Replay(share=1.0), Distill(), DER(share=1.0), DER(share=1.0, distance="mse"), Finch()], ids=lambda m: type(m).__name__)
+def test_logits_made_some_tokens_at_a_time_teach_the_same(method: Method, load_tiny: Callable[[], CausalModel], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two steps; what methods read of the logits too."""
+    ends = []
+    for parts in (False, True):
+        if parts:
+            for name, value in (("MOST_LOGITS", 1), ("PART", 1), ("LEAST_TOKENS", 5)):
+                monkeypatch.setattr(late, name, value)
+        model, learner = load_tiny(), Gradient([copy.deepcopy(method)], Settings(rate=1e-4, passes=1, batch=8))
+        learner.remember(model, EXAMPLES[:4])
+        learner.learn(model, Experience("1", EXAMPLES[4:]))
+        ends.append(model.state())
+    for name, weight in ends[0].items():
+        assert float((weight - ends[1][name]).norm()) <= 1e-5 * float(weight.norm()), name
 
 
 def test_an_experience_without_rows_is_refused(tiny: CausalModel) -> None:

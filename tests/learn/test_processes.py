@@ -72,7 +72,9 @@ def test_two_processes_give_the_weights_of_one_for_every_method(tmp_path: Path) 
         assert hypot(*apart) <= ALL_FAR * hypot(*lengths), f"{name}: the weights are {hypot(*apart):.1e} from one process's"
 
 
-def test_accelerate_launches_a_comparison_with_the_numbers_of_one_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["--cpu", "--use_fsdp --fsdp_version 2"], ids=["rows", "weights"])
+def test_accelerate_launches_a_comparison_with_the_numbers_of_one_process(how: str, tmp_path: Path) -> None:
+    """Rows shared out, or weights too."""
     for number in (1, 2):
         folder = tmp_path / "stream" / f"{number}"
         folder.mkdir(parents=True)
@@ -82,7 +84,7 @@ def test_accelerate_launches_a_comparison_with_the_numbers_of_one_process(tmp_pa
     (tmp_path / "stream" / "stream.toml").write_text('name = "small"\n[scores]\nt1 = "loss"\nt2 = "loss"\n')
     asked = ["-m", "everlearn", "compare", str(tmp_path / "stream"), "--methods", "plain,replay", "--no-probes", "--anchor", "off", "--passes", "2"]
     alone = {key: value for key, value in environment(0, 0).items() if key not in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")}
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", *how.split(), "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
     launch += ["--dynamo_backend", "no", "--main_process_port", str(free_port())]
     started = subprocess.Popen([*launch, *asked, "--out", str(tmp_path / "two")], env=alone)
     compare(tmp_path / "stream", "tiny", "plain,replay", 1, tmp_path / "one", Settings(passes=2), probes=False, anchor=None)
@@ -151,8 +153,8 @@ def test_a_method_that_observes_must_gather() -> None:
     Method().gathered(Processes(2, 0))
 
 
-@pytest.mark.parametrize("name", ["ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"])
-def test_sharing_out_the_weights_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["ACCELERATE_USE_MEGATRON_LM", "ACCELERATE_USE_DEEPSPEED"])
+def test_other_ways_to_share_out_the_weights_are_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv(name, "true")
     with pytest.raises(SettingError, match=f"share out the weights .{name}='true'"):

@@ -26,6 +26,9 @@ def compare(
     clip: Annotated[float, typer.Option(help="Largest gradient norm; 0 for none.")] = 1.0,
     micro_tokens: Annotated[int, typer.Option(help="Padded tokens in one forward pass: less memory, same results.")] = 16_384,
     precision: Annotated[str, typer.Option(help="'no', or 'bf16' to compute in bfloat16.")] = "no",
+    activation_checkpointing: Annotated[
+        bool, typer.Option("--activation-checkpointing", help="Compute each block again in the backward pass: less memory, slower, same results.")
+    ] = False,
     lora: Annotated[str, typer.Option(help="'auto' (adapters of rank 16 from half a billion parameters on), 'off', or a rank.")] = "auto",
     dtype: Annotated[str, typer.Option(help="Of the weights: float32, bfloat16, auto (the file's own), 4bit or 8bit beneath adapters.")] = "float32",
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; by default the accelerator, if there is one.")] = None,
@@ -55,7 +58,7 @@ def compare(
     from everlearn.models.load import parse_dtype, parse_lora
     from everlearn.models.processes import processes
 
-    settings = Settings(rate, passes, batch, schedule, warmup, weight_decay, clip, micro_tokens, precision)  # type: ignore[arg-type]
+    settings = Settings(rate, passes, batch, schedule, warmup, weight_decay, clip, micro_tokens, precision, activation_checkpointing)  # type: ignore[arg-type]
     with bar() if processes().first else nullcontext() as progress:
         how = (settings, parse_lora(lora), valid, parse_dtype(dtype), device, progress)
         off = None if anchor == "off" else anchor

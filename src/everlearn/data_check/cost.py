@@ -17,6 +17,7 @@ from everlearn.evaluate.tasks import Task, answers
 from everlearn.learn.bounds import union
 from everlearn.learn.objectives.base import Supervised
 from everlearn.learn.settings import Settings
+from everlearn.models import late
 from everlearn.models.batch import by_length
 from everlearn.models.weights import TrainedModel
 from everlearn.types import Example, Experience, Row
@@ -148,16 +149,20 @@ def step_memory(model: TrainedModel, examples: Sequence[Example], settings: Sett
     rows = sorted(model.encoder.rows(examples), key=lambda row: len(row.tokens))[-settings.batch :]
     most = max(by_length(rows, settings.micro_tokens), key=_padded)
     few = most[-max(1, 1024 // len(most[-1].tokens)) :]
-    kept = _kept_bytes(model, few) / _padded(few)
+    kept, of_logits = (found / _padded(few) for found in _kept_bytes(model, few))
     targets, size = sum(len(row.learned) for row in most), int(model.module.config.get_text_config().vocab_size)
     counted = f"{sum(p.numel() for p in model.trained().values()):,} trained parameters"
+    gradient = (2 * 4 * targets * size, f"2 x 4 bytes x {targets:,} learned tokens x {size:,} words")
+    if targets * size > late.MOST_LOGITS:  # made in parts, and again in the backward pass: a part, its logarithms and their gradients
+        some = min(targets, max(late.LEAST_TOKENS, late.PART // size))
+        kept, gradient = kept - of_logits, (4 * 4 * some * size, f"4 x 4 bytes x {some:,} learned tokens at a time x {size:,} words")
     return Memory(
         {
             "weights": (weights, f"{sum(p.numel() for p in model.module.parameters()):,} parameters"),
             "gradients": (trained, counted),
             "AdamW": (2 * trained, f"two moments of {counted}"),
             "activations": (round(kept * _padded(most)), f"{_padded(most):,} tokens in one forward pass x {kept:,.0f} bytes kept for each, measured"),
-            "logits' gradient": (2 * 4 * targets * size, f"2 x 4 bytes x {targets:,} learned tokens x {size:,} words"),
+            "logits' gradient": gradient,
         }
     )
 
@@ -166,8 +171,9 @@ def _padded(rows: Sequence[Row]) -> int:
     return len(rows) * max(len(row.tokens) for row in rows)
 
 
-def _kept_bytes(model: TrainedModel, rows: Sequence[Row]) -> int:
-    """What autograd keeps for the backward pass beside the weights, each storage once."""
+def _kept_bytes(model: TrainedModel, rows: Sequence[Row]) -> tuple[int, int]:
+    """What autograd keeps for the backward pass beside the weights, each storage once, and how much of it has a value for each word."""
+    size, of_logits = int(model.module.config.get_text_config().vocab_size), set[int]()
     weights = {p.untyped_storage().data_ptr() for p in model.module.parameters()}
     kept: dict[int, int] = {}
 
@@ -175,9 +181,10 @@ def _kept_bytes(model: TrainedModel, rows: Sequence[Row]) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
             kept[storage.data_ptr()] = storage.nbytes()
+            of_logits.update([storage.data_ptr()] if tensor.shape[-1:] == (size,) else [])
         return tensor
 
     batch = model.batch(rows)
     with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         loss = Supervised().loss(model, batch, model.logits(batch))  # held until all is counted, so that no storage is freed and used again
-        return sum(kept.values()) if loss.numel() else 0
+        return (sum(kept.values()), sum(kept[place] for place in of_logits)) if loss.numel() else (0, 0)

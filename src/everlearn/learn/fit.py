@@ -13,17 +13,18 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
-from everlearn.errors import StateError
+from everlearn.errors import SettingError, StateError
 from everlearn.learn.objectives.base import Objective
 from everlearn.learn.plan import Plan
 from everlearn.learn.settings import Settings
 from everlearn.methods.base import Method, State, Step, overrides
 from everlearn.models.processes import Processes, processes
+from everlearn.models.recompute import blocks_of, recomputed
 from everlearn.models.weights import TrainedModel
-from everlearn.types import Row
+from everlearn.types import Batch, Row
 
 STAGES = ("penalty", "projection", "mask")
 # Called after every step with a function that makes the state from which `fit` goes on; may raise to stop.
@@ -80,7 +81,7 @@ def fit(
     plan, so_far = _resumed(model, optimizer, resume) if resume else (_planned(model, rows, objective, methods, settings, key), Course())
     terms: list[Objective | Method] = [objective, *(m for m in methods if overrides(m, "loss"))]
     in_order = sorted(methods, key=lambda m: STAGES.index(m.stage))
-    trained = list(model.trained().values())
+    trained, blocks = list(model.trained().values()), blocks_of(model.module) if settings.activation_checkpointing else ()
     model.module.train()
     step = Step(so_far.done, plan.total, settings.rate, plan.new, gradient, optimizer)
     for number in range(so_far.done + 1, plan.total + 1):
@@ -94,18 +95,18 @@ def fit(
         optimizer.zero_grad(set_to_none=True)
         so_far.losses.append(torch.zeros((), device=model.device))
         for place in share.mine([batch.tokens.numel() for batch in batches]):
-            with accelerator.autocast():
-                out = model.logits(batch := batches[place])
+            with accelerator.autocast(), recomputed(blocks):
+                out = model.outputs(batch := batches[place])
             parts = [term.loss(model, batch, out).sum() / sum(of) for term, of in zip(terms, counts, strict=True) if of[place]]
             accelerator.backward(torch.stack(parts).sum())
             so_far.losses[-1] += parts[0].detach()
             for m in methods:
-                m.observe(model, batch, replace(out, logits=out.logits.detach()))
-        so_far.losses[-1] = _together(share, methods, trained, so_far.losses[-1], step)
+                m.observe(model, batch, out.detached())
+        so_far.losses[-1] = _together(share, model, methods, batches, so_far.losses[-1], step)
         for m in in_order if batches else ():  # rollouts may leave nothing to learn
             m.gradients(model, step)
         if settings.clip:
-            accelerator.clip_grad_norm_(trained, settings.clip)
+            share.clip(trained, settings.clip) if share.sharded else accelerator.clip_grad_norm_(trained, settings.clip)
         step.before = model.state() if any(m.wants_before for m in methods) else None
         _at_rate(optimizer, step.rate).step()
         for m in in_order:
@@ -132,14 +133,17 @@ def accelerator_for(model: TrainedModel, settings: Settings) -> Accelerator:
 
 def objective_gradient(model: TrainedModel, rows: Sequence[Row], objective: Objective, settings: Settings) -> dict[str, Tensor]:
     """The objective's mean gradient over some rows, by name; `.grad` and the random state stay as they are. All processes ask together."""
+    if model.shared_out:
+        raise SettingError("a gradient of some rows is asked for where weights are shared out (model.shared_out=True). Launch without FSDP.")
     trained, objective, share = model.trained(), objective.still(), processes()
     given = objective.rows(model, rows, Step(0, 0, 0.0, rows, lambda _: {}), Random("gradient"))
     batches = [model.batch(part) for part in objective.cut(given, share.most(given, settings.micro_tokens))]
-    count = sum(objective.count(batch) for batch in batches)
+    count, blocks = sum(objective.count(batch) for batch in batches), blocks_of(model.module) if settings.activation_checkpointing else ()
     total = {name: torch.zeros_like(weight) for name, weight in trained.items()}
     with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
         for batch in (batches[place] for place in share.mine([batch.tokens.numel() for batch in batches])):
-            loss = objective.loss(model, batch, model.logits(batch)).sum() / count
+            with recomputed(blocks):
+                loss = objective.loss(model, batch, model.outputs(batch)).sum() / count
             for name, value in zip(trained, torch.autograd.grad(loss, list(trained.values()), allow_unused=True), strict=True):
                 if value is not None:
                     total[name] += value
@@ -153,9 +157,12 @@ def _ended(model: TrainedModel, methods: Sequence[Method], step: Step, key: str)
         m.end(model, step, _random(key, place, m, "end"))
 
 
-def _together(share: Processes, methods: Sequence[Method], trained: Sequence[nn.Parameter], loss: Tensor, step: Step) -> Tensor:
+def _together(share: Processes, model: TrainedModel, methods: Sequence[Method], batches: Sequence[Batch], loss: Tensor, step: Step) -> Tensor:
     """Of several processes: gradients, what methods noted, and the loss returned become the whole step's."""
-    loss = share.add_gradients(trained, loss, step.rows)
+    for _ in range(share.idle([batch.tokens.numel() for batch in batches])):
+        (0 * model.outputs(batches[0]).logits.sum()).backward()  # type: ignore[no-untyped-call]
+    model.collect()
+    loss = share.add_gradients(list(model.trained().values()), loss, step.rows)
     for m in methods if share.several else ():
         m.gathered(share)
     return loss

@@ -14,7 +14,9 @@ from everlearn.learn.fit import Checkpoint, fit, objective_gradient
 from everlearn.learn.objectives.base import Objective, Supervised
 from everlearn.learn.plan import Plan
 from everlearn.learn.settings import Settings
+from everlearn.methods import BY_NAME
 from everlearn.methods.base import Method, State, Step
+from everlearn.models.processes import Processes, processes
 from everlearn.models.state import on_device
 from everlearn.models.weights import TrainedModel
 from everlearn.types import Example, Experience
@@ -45,6 +47,8 @@ class Gradient:
         for method in self.methods:
             method.prepare(model)
         self.objective.prepare(model)  # after what methods put in
+        if (share := processes()).sharded:
+            self._share_out(model, share)
         return model
 
     def remember(self, model: TrainedModel, examples: Sequence[Example]) -> None:
@@ -99,6 +103,13 @@ class Gradient:
         self.objective.load(aims if isinstance(aims, dict) else {})
         inside = state.get("inside")
         self.learned, self._inside = learned, inside if isinstance(inside, dict) else None
+
+    def _share_out(self, model: TrainedModel, share: Processes) -> None:
+        others = [type(m).__name__ for m in self.methods if not m.shards] + [type(self.objective).__name__] * (not self.objective.shards)
+        if others:
+            holding = ", ".join(name for name, method in BY_NAME.items() if method.shards)
+            raise SettingError(f"these need whole weights, and the launcher shares them out ({others!r}). With FSDP go: plain, {holding}. Launch without it.")
+        model.share_out(share)
 
     def _around(self, checkpoint: Checkpoint | None) -> Checkpoint | None:
         """The given checkpoint, offered the whole learner's state instead of the loop's."""

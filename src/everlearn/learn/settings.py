@@ -15,7 +15,8 @@ class Settings:
     rate: AdamW's peak learning rate, > 0.   passes: over the new rows, >= 1.   batch: new rows a step, >= 1; remembered rows come on top, so
     steps are equal for all methods.   schedule: the rate's course within an experience.   warmup: share of the steps with a rising rate.
     clip: largest gradient norm, 0 for none.   micro_tokens: padded tokens in one forward pass (memory, not results).
-    precision: "bf16" computes in bfloat16 where the machine has it; weights keep their type.
+    precision: "bf16" computes in bfloat16 where the machine has it; weights keep their type.   activation_checkpointing: compute each block again in
+    the backward pass instead of keeping what it made (less memory, a forward pass more, equal results).
     """
 
     rate: float = 2e-4
@@ -27,6 +28,7 @@ class Settings:
     clip: float = 1.0
     micro_tokens: int = 16_384
     precision: Literal["no", "bf16"] = "no"
+    activation_checkpointing: bool = False
 
     def __post_init__(self) -> None:
         wrong = [

@@ -50,6 +50,7 @@ class Method:
     something (for the shipped checks).   stage: the order of `gradients` and `stepped`.   moves_at_begin: its `begin` changes
     weights and runs after the others', so that they see the old model.   moves_at_end: its `end` changes weights and runs before the others', so
     that they measure what is kept.   folds: an experience's adapters go into the frozen weights beneath before the next.
+    shards: does it hold where each process has only a part of every weight (FSDP2): it reads and changes them value by value, or not at all.
     family, paper, stores, cost: for `everlearn methods`.
     """
 
@@ -60,6 +61,7 @@ class Method:
     moves_at_begin: ClassVar[bool] = False
     moves_at_end: ClassVar[bool] = False
     folds: ClassVar[bool] = False
+    shards: ClassVar[bool] = False
     family: ClassVar[str] = ""
     paper: ClassVar[str] = ""
     stores: ClassVar[str] = "nothing"

@@ -100,12 +100,11 @@ class DER(Method):
         said = [self.said[row.id] for row in batch.rows if self._covers(row)]
         here = torch.tensor(covered, device=batch.row.device)[batch.row]
         ids, then = torch.cat([s.ids for s in said]), torch.cat([s.logits for s in said])
-        now = out.logits[here].float()
         if self.distance == "mse":
-            return self.strength * (now.gather(1, ids) - then[:, :-1]).square().mean(1)
+            return self.strength * out.at(here).each(lambda logits, ids, then: (logits.float().gather(1, ids) - then[:, :-1]).square().mean(1), ids, then)
         top = then[:, :-1] - then[:, -1:]
         old = torch.cat([top, (1 - top.exp().sum(1, keepdim=True)).clamp_min(SMALLEST_TAIL).log()], 1)
-        return self.strength * (old.exp() * (old - with_tail(now, ids))).sum(1)
+        return self.strength * (old.exp() * (old - out.at(here).each(lambda logits, ids: with_tail(logits.float(), ids), ids))).sum(1)
 
     def observe(self, model: TrainedModel, batch: Batch, out: Out) -> None:
         wanted = [row.id in self._newcomers and not row.from_memory for row in batch.rows]
@@ -159,7 +158,7 @@ class DER(Method):
         """Note the batch's logits for the wanted rows."""
         if not any(wanted):
             return
-        logits = out.logits[torch.tensor(wanted, device=batch.row.device)[batch.row]].float()
+        logits = out.at(torch.tensor(wanted, device=batch.row.device)[batch.row]).logits.float()
         top = logits.topk(min(self.k, logits.shape[1] - 1), 1)
         rows = [row for row, keep in zip(batch.rows, wanted, strict=True) if keep]
         counts = [len(row.learned) for row in rows]

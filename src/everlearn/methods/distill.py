@@ -37,6 +37,7 @@ class Distill(Method):
 
     neutral = {"strength": 0.0}
     active = {"strength": 1.0, "on": "all"}
+    shards = True
     family = "distillation"
     paper = "Li and Hoiem 2016, arXiv:1606.09282"
     stores = "per learned token: k ids and k + 1 log-probabilities, during the experience"
@@ -70,7 +71,7 @@ class Distill(Method):
         answers = [self.teacher[row.id] for row, covered in zip(batch.rows, taught, strict=True) if covered]
         here = torch.tensor(taught, device=batch.row.device)[batch.row]
         ids, old = torch.cat([a.ids for a in answers]), torch.cat([a.logs for a in answers])
-        new = with_tail(out.logits[here].float() / self.temperature, ids)
+        new = out.at(here).each(lambda logits, ids: with_tail(logits.float() / self.temperature, ids), ids)
         return self.strength * self.temperature**2 * batch.weights[here] * (old.exp() * (old - new)).sum(1)
 
     def end(self, model: TrainedModel, step: Step, random: Random) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from everlearn.methods.base import Method, State, Step, at_least
 from everlearn.methods.fisher import Kind, check_kind, fisher
 from everlearn.methods.tensors import pull, tensors_of
+from everlearn.models.processes import processes
 from everlearn.models.weights import TrainedModel
 from everlearn.types import Row
 
@@ -34,6 +35,7 @@ class EWC(Method):
 
     neutral = {"strength": 0.0}
     active = {"strength": 10.0, "samples": 4}
+    shards = True
     family = "regularisation"
     paper = "Kirkpatrick et al. 2017, arXiv:1612.00796"
     stores = "two copies of the trained weights"
@@ -57,7 +59,8 @@ class EWC(Method):
             return
         fresh = fisher(model, sampled(step.rows, self.samples, random), self.fisher_kind, random)
         if self.normalise:
-            fresh = {name: value / value.mean().clamp_min(1e-30) for name, value in fresh.items()}
+            mean = processes().mean
+            fresh = {name: value / mean(value).clamp_min(1e-30) for name, value in fresh.items()}
         for name, weight in model.trained().items():
             here, old = weight.detach(), self.anchor.get(name, weight.detach())
             self.fisher[name] = self.decay * self.fisher.get(name, torch.zeros_like(here)) + fresh[name]

@@ -59,7 +59,7 @@ class Finch(Method):
         self.losses, self.mean = [], None
 
     def observe(self, model: TrainedModel, batch: Batch, out: Out) -> None:
-        fresh = functional.cross_entropy(out.logits.float(), batch.targets, reduction="sum")
+        fresh = out.each(lambda logits, targets: functional.cross_entropy(logits.float(), targets, reduction="none"), batch.targets).sum()
         self._sum = fresh if self._sum is None else self._sum + fresh
         self._count += len(batch.targets)
 

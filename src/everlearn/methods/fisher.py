@@ -97,14 +97,12 @@ def _weighted(model: TrainedModel, groups: Sequence[Sequence[Row]]) -> list[list
 
 
 def _batched(model: TrainedModel, rows: Sequence[Row]) -> dict[str, Tensor]:
-    trained = model.trained()
-    total = {name: torch.zeros_like(weight) for name, weight in trained.items()}
+    total = {name: torch.zeros_like(weight) for name, weight in model.trained().items()}
     parts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
     with as_found(model.module):
         for part in parts:
             batch = model.batch(part)
             mean = log_likelihood(batch, model.logits(batch).logits).sum() / len(part)
-            for name, gradient in zip(trained, torch.autograd.grad(mean, list(trained.values()), allow_unused=True), strict=True):
-                if gradient is not None:
-                    total[name].addcmul_(gradient, gradient, value=1 / len(parts))
+            for name, gradient in model.gradient(mean).items():
+                total[name].addcmul_(gradient, gradient, value=1 / len(parts))
     return total

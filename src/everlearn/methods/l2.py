@@ -22,6 +22,7 @@ class L2(Method):
 
     neutral = {"strength": 0.0}
     active = {"strength": 0.01}
+    shards = True
     family = "regularisation"
     paper = "Hanson and Pratt 1988"
     cost = "under 1 % of a step"

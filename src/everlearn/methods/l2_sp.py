@@ -22,6 +22,7 @@ class L2SP(Method):
 
     neutral = {"strength": 0.0}
     active = {"strength": 1.0}
+    shards = True
     family = "regularisation"
     paper = "Li et al. 2018, arXiv:1802.01483"
     stores = "one copy of the trained weights"

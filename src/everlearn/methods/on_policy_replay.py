@@ -28,6 +28,7 @@ class OnPolicyReplay(Replay):
 
     neutral = {"share": 0.0}
     active = {"share": 1.0, "rows": 64, "keep": "likely", "confidence": 0.0}
+    shards = False
     family = "experience replay"
     paper = "Chen et al. 2026, arXiv:2605.29495"
     stores = "examples, at most `rows`"

@@ -69,7 +69,7 @@ def batches(groups: Groups) -> list[list[Sequence[Row]]]:
 
 def treatable(model: TrainedModel, rows: Sequence[Row]) -> bool:
     """Do the gradients made together equal those of a backward pass alone, for the first row and the last, to half the digits."""
-    if len(rows) < 2:
+    if len(rows) < 2 or model.shared_out:
         return False
     made = gradients_together(model, rows, log_likelihood)
     if made is None:
@@ -89,9 +89,8 @@ def log_likelihood(batch: Batch, logits: Tensor) -> Tensor:
 
 def gradient_alone(model: TrainedModel, row: Row, value: Value) -> dict[str, Tensor]:
     """The gradient of one row's summed values, by a backward pass of its own."""
-    trained, batch = model.trained(), model.batch([row])
-    found = torch.autograd.grad(value(batch, model.logits(batch).logits).sum(), list(trained.values()), allow_unused=True)
-    return {name: torch.zeros_like(weight) if gradient is None else gradient for (name, weight), gradient in zip(trained.items(), found, strict=True)}
+    batch = model.batch([row])
+    return model.gradient(value(batch, model.logits(batch).logits).sum())
 
 
 def gradients_together(model: TrainedModel, rows: Sequence[Row], value: Value) -> dict[str, list[Make]] | None:

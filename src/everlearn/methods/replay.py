@@ -32,6 +32,7 @@ class Replay(Method):
 
     neutral = {"share": 0.0}
     active = {"share": 1.0, "rows": 64}
+    shards = True
     family = "experience replay"
     paper = "Rolnick et al. 2019, arXiv:1811.11682"
     stores = "examples, at most `rows`"

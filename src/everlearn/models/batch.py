@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from everlearn.types import Batch, Row
 
@@ -26,7 +27,12 @@ def make_batch(rows: Sequence[Row], pad: int, device: torch.device | str = "cpu"
     weights = torch.tensor([weight for row in rows for weight in row.weights], dtype=torch.float)
     memory = torch.tensor([row.from_memory for row in rows])
     parts = (tokens, mask, at, tokens.flatten()[at + 1], owner, weights, memory[owner])
-    return Batch(tuple(rows), *(part.to(device) for part in parts))
+    return Batch(tuple(rows), *(_sent(part, torch.device(device)) for part in parts))
+
+
+def _sent(part: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device; to a GPU from pinned memory, so that the loop does not wait for it."""
+    return part.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else part.to(device)
 
 
 def by_length(rows: Sequence[Row], most_tokens: int, most_padding: int = MOST_PADDING) -> list[list[Row]]:

@@ -65,6 +65,11 @@ class CausalModel(TrainedModel):
     def logits(self, batch: Batch) -> Out:
         return Out(self._forward(batch.at, input_ids=batch.tokens, attention_mask=batch.mask, use_cache=False)[0])
 
+    def outputs(self, batch: Batch) -> Out:
+        if type(self).logits is not CausalModel.logits or self.shared_out:
+            return self.logits(batch)  # a wrapper says more than the module does; processes that share weights pass through the head equally often
+        return self._late.outputs(batch.at, input_ids=batch.tokens, attention_mask=batch.mask, use_cache=False) or self.logits(batch)
+
     def generate(self, prompts: Sequence[Example], limit: int, lines: bool = False) -> list[str]:
         return [text if lines else text.removesuffix("\n") for text in self._answers(prompts, limit, lines, likeliest)]
 

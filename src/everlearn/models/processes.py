@@ -23,7 +23,8 @@ Value = TypeVar("Value")
 class Processes:
     """The processes of this run and which one this is. Every process holds all rows and the same plan, draws and methods, and does its share of each step.
 
-    count: >= 1.   place: 0 to count - 1; only the first writes files.
+    count: >= 1.   place: 0 to count - 1; only the first writes files.   sharded: weights, gradients, moments and what methods keep beside a weight are
+    shared out too, and all processes pass through the model equally often.
 
     >>> Processes(2, 0).mine([5, 1, 3, 2]), Processes(2, 1).mine([5, 1, 3, 2])
     ([0, 1], [2, 3])
@@ -31,6 +32,7 @@ class Processes:
 
     count: int = 1
     place: int = 0
+    sharded: bool = False
 
     @property
     def first(self) -> bool:
@@ -47,13 +49,20 @@ class Processes:
 
     def mine(self, sizes: Sequence[int]) -> list[int]:
         """The places of the micro-batches that this process does: the largest first, each to who has the least."""
-        loads, found = [0] * self.count, list[int]()
+        return sorted(self._shared_out(sizes)[self.place])
+
+    def idle(self, sizes: Sequence[int]) -> int:
+        """With sharded weights, how many micro-batches fewer than the busiest process this one has: as often it must pass through the model with them."""
+        of = [len(one) for one in self._shared_out(sizes)]
+        return max(of) - of[self.place] if self.sharded else 0
+
+    def _shared_out(self, sizes: Sequence[int]) -> list[list[int]]:
+        loads, found = [0] * self.count, [list[int]() for _ in range(self.count)]
         for at in sorted(range(len(sizes)), key=lambda at: -sizes[at]):
             who = loads.index(min(loads))
             loads[who] += sizes[at]
-            if who == self.place:
-                found.append(at)
-        return sorted(found)
+            found[who].append(at)
+        return found
 
     def add(self, value: Tensor) -> Tensor:
         """The sum over all processes, in place."""
@@ -64,6 +73,21 @@ class Processes:
         elif self.several:
             distributed.all_reduce(value)
         return value
+
+    def mean(self, part: Tensor) -> Tensor:
+        """The mean of a tensor of which each process with sharded weights holds a part; else of itself."""
+        if not self.sharded:
+            return part.mean()
+        told = self.add(torch.stack([part.double().sum(), torch.tensor(float(part.numel()), dtype=torch.double, device=part.device)]))
+        return (told[0] / told[1]).to(part)
+
+    def clip(self, parts: Sequence[nn.Parameter], most: float) -> None:
+        """Scale gradients, of which each process holds parts, to a norm of at most `most`, all together."""
+        gradients = [part.grad for part in parts if part.grad is not None]
+        if not gradients:  # in no process then
+            return
+        norm = self.add(torch.stack([gradient.double().square().sum() for gradient in gradients]).sum()).sqrt()
+        torch._foreach_mul_(gradients, float((most / (norm + 1e-6)).clamp(max=1.0)))
 
     def joined(self, kept: Mapping[str, Value]) -> dict[str, Value]:
         """What each process has noted by id, of all of them together; a key noted twice is the later process's."""
@@ -85,6 +109,8 @@ class Processes:
         self.add(told)
         if float(told[0]) != self.count * print_of or float(told[1]) != self.count * print_of**2:
             raise StateError(f"the processes learn different rows in the same step (process={self.place!r}). Give all of them the same data and settings.")
+        if self.sharded:  # the backward passes have summed them
+            return told[2].to(loss)
         known = [weight for weight, has in zip(weights, told[3:].tolist(), strict=True) if has]
         with torch.no_grad():
             for part in _parts(known):
@@ -122,15 +148,22 @@ def _parts(weights: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
 def processes() -> Processes:
     """The processes that a launcher (`accelerate launch`, torchrun) started together, found by its environment; one without a launcher.
 
-    Raises SettingError where it was told to share out the weights themselves (FSDP, DeepSpeed), which is not done here.
+    Weights are shared out too where it asks for FSDP2. Raises SettingError for the other ways to share them out (FSDP1, DeepSpeed, Megatron).
     """
     if (count := launched()) <= 1:
         return Processes()
-    for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM"):
-        if os.environ.get(name, "false").lower() in ("true", "1"):
-            raise SettingError(f"the launcher asks to share out the weights ({name}={os.environ[name]!r}). Here rows are shared out; launch without it.")
+    for name in ("ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM"):
+        if _asked(name):
+            raise SettingError(f"the launcher asks to share out the weights ({name}={os.environ[name]!r}). Launch with --use_fsdp --fsdp_version 2, or none.")
+    sharded, version = _asked("ACCELERATE_USE_FSDP"), os.environ.get("FSDP_VERSION", "1")
+    if sharded and version != "2":
+        raise SettingError(f"weights are shared out by the second FSDP alone (FSDP_VERSION={version!r}). Launch with --fsdp_version 2.")
     if not distributed.is_initialized():
         distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")  # numbers go by the first, gradients by the second
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    return Processes(count, distributed.get_rank())
+    return Processes(count, distributed.get_rank(), sharded)
+
+
+def _asked(name: str) -> bool:
+    return os.environ.get(name, "false").lower() in ("true", "1")

@@ -73,13 +73,22 @@ class Seq2SeqModel(TrainedModel):
         self._breaks: dict[int, bool] = {}
 
     def logits(self, batch: Batch) -> Out:
+        keep, inputs = self._read_and_said(batch)
+        return Out(self._at(keep, **inputs)["logits"][0])
+
+    def outputs(self, batch: Batch) -> Out:
+        keep, inputs = self._read_and_said(batch)
+        return self._late.outputs(keep, **inputs) or Out(self._at(keep, **inputs)["logits"][0])
+
+    def _read_and_said(self, batch: Batch) -> tuple[Tensor, dict[str, object]]:
+        """The places of the learned tokens among the decoder's, and what the module is given."""
         prefix, first = self.encoder.prefix, [row.learned[0] if row.learned else len(row.tokens) for row in batch.rows]
         sources, mask = self._padded([row.tokens[:at] for row, at in zip(batch.rows, first, strict=True)])
         said, _ = self._padded([(*prefix, *row.tokens[at:-1]) for row, at in zip(batch.rows, first, strict=True)])
         before = len(prefix) - 1
         keep = [n * said.shape[1] + before + p - at for n, (row, at) in enumerate(zip(batch.rows, first, strict=True)) for p in row.learned]
         keep_at = torch.tensor(keep, dtype=torch.long, device=self.device)
-        return Out(self._at(keep_at, input_ids=sources, attention_mask=mask, decoder_input_ids=said, use_cache=False)["logits"][0])
+        return keep_at, {"input_ids": sources, "attention_mask": mask, "decoder_input_ids": said, "use_cache": False}
 
     def generate(self, prompts: Sequence[Example], limit: int, lines: bool = False) -> list[str]:
         return [text if lines else text.removesuffix("\n") for text in self._answers(prompts, limit, lines, likeliest)]

@@ -25,16 +25,25 @@ def save_state(state: Mapping[str, object], folder: str | Path) -> None:
 
     A crash at any moment leaves the state that was there. Raises StateError for what is neither a tensor nor JSON, with its place.
     """
-    place = Path(folder)
+    write_encoded(*encoded(state), folder)
+
+
+def encoded(state: Mapping[str, object]) -> tuple[str, bytes]:
+    """A nested state as JSON and its tensors as safetensors: a copy, which what happens to the state later does not change."""
     plain, tensors = split_state(state)
-    data = save({name: value.contiguous() for name, value in tensors.items()})
-    name = f"tensors-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
     try:
-        text = json.dumps({"tensors": name, "state": plain}, ensure_ascii=False)
+        text = json.dumps(plain, ensure_ascii=False)
     except (TypeError, ValueError) as problem:
         raise StateError(f"a state may hold tensors and JSON alone: {problem}. Turn it into one of them.") from problem
-    write_whole(place / name, data)
-    write_whole(place / "state.json", text.encode("utf-8", "surrogatepass"))
+    return text, save({name: value.contiguous() for name, value in tensors.items()})
+
+
+def write_encoded(plain: str, tensors: bytes, folder: str | Path) -> None:
+    """Write what `encoded` gave, as `save_state` does."""
+    place = Path(folder)
+    name = f"tensors-{hashlib.sha256(tensors).hexdigest()[:16]}.safetensors"
+    write_whole(place / name, tensors)
+    write_whole(place / "state.json", f'{{"tensors": "{name}", "state": {plain}}}'.encode("utf-8", "surrogatepass"))
     for other in place.glob("tensors-*.safetensors"):
         if other.name != name:
             with writable(other):

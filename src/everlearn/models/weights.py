@@ -17,7 +17,10 @@ from everlearn.errors import ModelError
 from everlearn.models.batch import make_batch
 from everlearn.models.decoding import Decoding
 from everlearn.models.encode import Encoder
+from everlearn.models.late import LateHead
+from everlearn.models.processes import Processes, processes
 from everlearn.models.sampling import Sampling
+from everlearn.models.sharding import Shards
 from everlearn.types import Batch, Example, Out, Row
 
 
@@ -34,11 +37,16 @@ class TrainedModel(ABC):
         self.module, self.encoder, self.name = module, encoder, name
         self.tokenizer = encoder.tokenizer
         self.pad = int(self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else encoder.end)
-        self._head = head
+        self._head, self._late = head, LateHead(module)
+        self._shards: Shards | None = None
 
     @abstractmethod
     def logits(self, batch: Batch) -> Out:
         """Next-token logits for the batch's N learned tokens, (N, V); differentiable."""
+
+    def outputs(self, batch: Batch) -> Out:
+        """As `logits`, for a step that learns: a batch's logits that are many are not held whole, but made as they are read (`Out.each`)."""
+        return self.logits(batch)
 
     @abstractmethod
     def generate(self, prompts: Sequence[Example], limit: int, lines: bool = False) -> list[str]:
@@ -74,7 +82,38 @@ class TrainedModel(ABC):
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters that learn, by name; with adapters, the adapters' alone. Methods know no others."""
+        if self._shards is not None:
+            return self._shards.trained()
         return {name: parameter for name, parameter in self.module.named_parameters() if parameter.requires_grad}
+
+    def share_out(self, processes: Processes) -> None:
+        """From now on each process holds a part of every weight, which `trained`, `state` and `load` are about; what methods put in is in already."""
+        if self.module.config.is_encoder_decoder:  # it answers by calls of its encoder alone, which gather nothing of what lies around the blocks
+            raise ModelError(f"an encoder-decoder's weights cannot be shared out (model={self.name!r}). Launch without FSDP.")
+        if self._shards is None:
+            self._shards = Shards(self.module, processes)
+
+    @property
+    def shared_out(self) -> bool:
+        """Does each process hold only a part of every weight."""
+        return self._shards is not None
+
+    def collect(self) -> None:
+        """After a step's backward passes: the trained parameters' `.grad` is all of them together."""
+        if self._shards is not None:
+            self._shards.collect()
+
+    def gradient(self, loss: Tensor) -> dict[str, Tensor]:
+        """The loss's gradient by name of the trained parameters, 0 where it has none; `.grad` stays. Processes that share weights have one loss."""
+        if self._shards is not None:
+            return self._shards.gradient(loss)
+        trained = self.trained()
+        found = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
+        return {name: torch.zeros_like(weight) if one is None else one for (name, weight), one in zip(trained.items(), found, strict=True)}
+
+    def whole_state(self) -> dict[str, Tensor]:
+        """A copy of the trained parameters, whole where they are shared out: then in the first process, which writes; all of them ask together."""
+        return self.state() if self._shards is None else self._shards.whole(processes().first)
 
     def state(self) -> dict[str, Tensor]:
         """A copy of the trained parameters."""

@@ -9,12 +9,12 @@ from time import perf_counter
 
 from everlearn.errors import StateError
 from everlearn.methods.base import State, Step
-from everlearn.models.state import load_state, save_state
+from everlearn.models.saving import Saving
+from everlearn.models.state import load_state
 from everlearn.types import Experience
 from everlearn.upkeep.arriving import Arrival
 from everlearn.upkeep.opening import Opened
 
-SAVE_SHARE = 0.05  # of the time, at most, goes into keeping what an interrupted update needs
 # Told what is being done, and which share of it is done, 0 to 1.
 Progress = Callable[[str, float], None]
 
@@ -26,17 +26,21 @@ class Lesson:
     """
 
     def __init__(self, opened: Opened, work: Path, save_every: float, report: Progress) -> None:
-        self.opened, self.work, self.pause, self.report = opened, work, save_every, report
-        self.seconds = 0.0
-        self._began = self._saved = perf_counter()
+        self.opened, self.work, self.report = opened, work, report
+        self.seconds, self._saving = 0.0, Saving(work, save_every)
+        self._began = perf_counter()
 
     def learn(self, arrived: Arrival) -> None:
         """Learn it to the end. Raises Diverged for a model that breaks."""
         if (self.work / "state.json").exists() and self._resumed():
             return
         hidden = Experience(arrived.name, tuple(replace(e, task=None) for e in arrived.rows))
-        self.opened.learner.learn(self.opened.model, hidden, self._checkpoint)
+        try:
+            self.opened.learner.learn(self.opened.model, hidden, self._checkpoint)
+        finally:
+            self._saving.wait()  # who is told of a failure finds nothing half written
         self._keep(self.opened.learner.state(), {"weights": dict(self.opened.model.state())})
+        self._saving.wait()
 
     def _resumed(self) -> bool:
         """Take up what was kept; was it already learned to the end?"""
@@ -53,13 +57,9 @@ class Lesson:
 
     def _checkpoint(self, step: Step, state: Callable[[], State]) -> None:
         self.report("learning", step.number / step.total)
-        if perf_counter() - self._saved >= self.pause:
+        if self._saving.due:
             self._keep(state(), {})
 
     def _keep(self, learner: State, more: State) -> None:
-        began = perf_counter()
-        self.seconds = began - self._began
-        save_state({"learner": learner, "seconds": self.seconds, **more}, self.work)
-        self._saved = perf_counter()
-        if self.pause:
-            self.pause = max(self.pause, (self._saved - began) / SAVE_SHARE)
+        self.seconds = perf_counter() - self._began
+        self._saving.save({"learner": learner, "seconds": self.seconds, **more})

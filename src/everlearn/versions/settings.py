@@ -42,6 +42,7 @@ class LearnTable(_Table):
     clip: float = Field(default=1.0, ge=0, description="largest gradient norm; 0 for none")
     micro_tokens: int = Field(default=16_384, ge=1, description="padded tokens in one forward pass: less memory, same results")
     precision: Literal["no", "bf16"] = Field(default="no", description='"bf16" computes in bfloat16 where the machine has it')
+    activation_checkpointing: bool = Field(default=False, description="compute each block again in the backward pass: less memory, slower, same results")
     seed: int = Field(default=0, ge=0, description="of every random draw")
     save_every: float = Field(default=60.0, ge=0, description="seconds between savings from which a stopped update goes on; 0 saves after every step")
 

@@ -20,10 +20,12 @@ class Objective:
     """How an experience is learned: the sum of `loss` over the sum of `count`, over a step's micro-batches. Only `loss` must be written.
 
     The loop alone divides: `loss` gives values, `count` what they are divided by. What an objective keeps it keys by row id, never by step.
-    active: settings under which it must change something (for the shipped checks).   family, paper, stores, cost: for `everlearn methods`.
+    active: settings under which it must change something (for the shipped checks).   shards: as for a Method.
+    family, paper, stores, cost: for `everlearn methods`.
     """
 
     active: ClassVar[dict[str, object]] = {}
+    shards: ClassVar[bool] = False
     family: ClassVar[str] = "objective"
     paper: ClassVar[str] = ""
     stores: ClassVar[str] = "nothing"
@@ -82,5 +84,12 @@ class Objective:
 class Supervised(Objective):
     """Cross-entropy of every learned token, in nats, times its row's weight; the mean is over tokens."""
 
+    shards = True
+
     def loss(self, model: TrainedModel, batch: Batch, out: Out) -> Tensor:
-        return batch.weights * functional.cross_entropy(out.logits.float(), batch.targets, reduction="none")
+        return batch.weights * out.each(nats, batch.targets)
+
+
+def nats(logits: Tensor, targets: Tensor) -> Tensor:
+    """The cross-entropy of each target, (N,)."""
+    return functional.cross_entropy(logits.float(), targets, reduction="none")

@@ -16,8 +16,12 @@ MOST_TOKENS = 16_384  # padded tokens in one forward pass without a gradient
 
 def token_logs(batch: Batch, out: Out) -> Tensor:
     """log p of each learned token, (N,); differentiable."""
-    logits = out.logits.float()
-    return logits.gather(1, batch.targets[:, None])[:, 0] - logits.logsumexp(1)
+    return out.each(_logs, batch.targets)
+
+
+def _logs(logits: Tensor, targets: Tensor) -> Tensor:
+    logits = logits.float()
+    return logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(1)
 
 
 def row_sums(batch: Batch, values: Tensor) -> Tensor:

@@ -82,7 +82,7 @@ class SelfDistill(Rollouts):
 
     def loss(self, model: TrainedModel, batch: Batch, out: Out) -> Tensor:
         answers = [self._told[row] for row in batch.rows]
-        return batch.weights * forward_kl(out.logits, torch.cat([a.ids for a in answers]), torch.cat([a.logs for a in answers]))
+        return batch.weights * out.each(forward_kl, torch.cat([a.ids for a in answers]), torch.cat([a.logs for a in answers]))
 
     def state(self) -> State:
         return {"weights": dict(self.weights)} if self.teacher == "experience" else {}
