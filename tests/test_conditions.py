@@ -80,6 +80,12 @@ def test_a_large_base_gives_200_to_399_anchors(held: int, taken: int, monkeypatc
     assert seen == [taken]
 
 
+def test_a_setting_that_changes_no_number_makes_no_other_run(tmp_path: Path) -> None:
+    one = compare([small("a")], methods="plain", settings=replace(SETTINGS, passes=1), out=tmp_path).runs[0]
+    again = compare([small("a")], methods="plain", settings=replace(SETTINGS, passes=1, activation_checkpointing=True), out=tmp_path).runs[0]
+    assert (again.fingerprint, len(list((tmp_path / "runs").glob("*.json")))) == (one.fingerprint, 1)
+
+
 def test_ones_own_anchor_text(tmp_path: Path) -> None:
     (tmp_path / "anchor.jsonl").write_text('{"text": "The mayor of Penwick is Ann."}\n')
     run = compare([small("a")], methods="plain", anchor=tmp_path / "anchor.jsonl").runs[0]

@@ -106,10 +106,14 @@ def identity(stream: Stream, tasks: Sequence[Task], model: str) -> str:
     return found.hexdigest()
 
 
+SAME_NUMBERS = ("activation_checkpointing",)  # settings that change time and memory, and no number
+
+
 def fingerprint(setup: Setup, recipe: Recipe, seed: int) -> str:
     """A hash of everything that decides a run's numbers."""
     how = [(part.name, dict(part.given)) for part in recipe.parts]
+    settings = {name: value for name, value in asdict(setup.settings).items() if name not in SAME_NUMBERS}
     measures = [[e.to_json() for e in setup.anchors], setup.probes]
-    parts = [setup.identity, setup.called, how, seed, asdict(setup.settings), setup.adapters, setup.dtype, measures, VERSION]
+    parts = [setup.identity, setup.called, how, seed, settings, setup.adapters, setup.dtype, measures, VERSION]
     parts += [setup.prequential] if setup.prequential else []
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
