@@ -29,7 +29,7 @@ from everlearn.models.weights import TrainedModel
 from everlearn.results import write_json
 
 BATCH, LIMIT = 10, 16
-RECIPES = ("plain", "replay(share=1)", "codebook", "retrieval", "knn_lm", "sparse_memory")
+RECIPES = ("plain", "replay(share=1)", "codebook", "retrieval", "knn_lm", "sparse_memory(factor=800,top=256)")
 SETTINGS, AT_ONCE = Settings(rate=3e-4, passes=10, batch=10), Settings(rate=5e-4, passes=5, batch=16)
 
 

@@ -19,6 +19,7 @@ from everlearn.upkeep import watch as module
 from everlearn.upkeep.update import decided
 from everlearn.upkeep.watch import waiting
 from everlearn.versions.home import Home
+from everlearn.versions.inbox import Inbox
 from everlearn.versions.watching import Watched, watched
 from tests.upkeep.conftest import SMALL, Rows, change_settings
 
@@ -246,6 +247,14 @@ def test_a_file_that_this_model_cannot_be_taught_is_rejected_and_the_next_is_lea
     first, second = watch(home, drops, once=True)
     assert (first.became, second.became) == ("rejected", "promoted")
     assert "no chat template" in first.why
+
+
+def test_without_a_folder_the_inbox_alone_is_learned(quick_home: Home, tmp_path: Path, write_rows: Rows) -> None:
+    assert list(watch(quick_home, once=True)) == []
+    write_rows(tmp_path / "a.jsonl", "ant")
+    with quick_home.writing():
+        Inbox(quick_home).claim(tmp_path / "a.jsonl", None)
+    assert [taken.became for taken in watch(quick_home, once=True)] == ["promoted"]
 
 
 def test_a_home_says_which_file_is_being_learned(quick_home: Home, drops: Path, write_rows: Rows) -> None:

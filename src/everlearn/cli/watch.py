@@ -16,11 +16,13 @@ REFUSED = 3  # the exit code
 
 def watch(
     home: Annotated[Path, typer.Argument(help="The home that `everlearn init` made.")],
-    folder: Annotated[Path, typer.Argument(help="Where files are dropped; NAME.test.jsonl beside NAME.jsonl holds its test rows.")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="Where files are dropped; NAME.test.jsonl beside NAME.jsonl holds its test rows. Without it the home's inbox alone.")
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="Learn what is there and stop, instead of looking again and again.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a file, as soon as it is decided.")] = False,
 ) -> None:
-    """Learn the files of a folder in the order of their names, each exactly once, also across crashes.
+    """Learn the files of a folder in the order of their names, and what a server put into the inbox, each exactly once, also across crashes.
 
     Ctrl-C stops; an update in progress goes on the next time. With --once, exit code 0: every file was learned or waits for approval. 3: one was refused
     or rejected. 2: an error, and nothing was lost.

@@ -73,7 +73,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        scope["caller"], scope["known"], scope["writes"] = "", False, False
+        scope["caller"], scope["own"], scope["known"], scope["writes"] = "", self.limits.own, False, False
         answer = self._refusal(scope)
         if answer is not None:
             await answer(scope, receive, send)

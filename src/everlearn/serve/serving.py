@@ -22,6 +22,7 @@ from everlearn.serve.opening import Served
 from everlearn.serve.pool import LATEST, Pool
 from everlearn.serve.refusals import Unknown
 from everlearn.serve.remembered import Given, Remembered
+from everlearn.serve.teaching import Teaching
 from everlearn.serve.threads import Threads
 from everlearn.serve.uploads import Uploads
 from everlearn.types import Example
@@ -52,7 +53,7 @@ class Serving:
         self.opening = Threads(1, table.waiting, "opening a version")
         self.documents, self.feedback, self.meters = Documents(self.home), Feedback(self.home, table), Meters()
         self._given = Remembered()
-        self.uploads = Uploads(self.home, table)
+        self.uploads, self.teaching = Uploads(self.home, table), Teaching(self.home)
 
     async def version(self, name: str, key: str) -> Served:
         """Which version answers a request. Raises Unknown for one that is not there, Overloaded where too many wait for others to be opened."""

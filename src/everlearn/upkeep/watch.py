@@ -49,7 +49,9 @@ class Taken:
         return {"inbox": self.number, "name": self.name, "became": self.became, "place": str(self.place), "why": self.why, "id": version, "version": number}
 
 
-def watch(home: Home | str | Path, folder: str | Path, *, once: bool = False, say: Say | None = None, progress: Progress | None = None) -> Iterator[Taken]:
+def watch(
+    home: Home | str | Path, folder: str | Path | None = None, *, once: bool = False, say: Say | None = None, progress: Progress | None = None
+) -> Iterator[Taken]:
     """Learn what is dropped into a folder, file by file; tells what became of each as soon as that is decided.
 
     Taken are .jsonl, .jsonl.gz, .csv and .parquet in the order of their names, each once it has not changed for [watch] settle seconds; `Dropped` says more.
@@ -58,6 +60,7 @@ def watch(home: Home | str | Path, folder: str | Path, *, once: bool = False, sa
     refused ones go to done/, those that cannot be read or learned to rejected/ with the reason beside them, and those with a row or test row of a source
     that is not in [watch] trusted wait in quarantine/ for `approve`.
 
+    folder: None looks at the home's inbox alone, where a server puts feedback and files.
     once: stop when nothing is left to take, instead of looking every [watch] every seconds; a file that goes on changing for twice `settle` seconds is
     left for the next time.   say: is told what it waits for, and what it leaves alone.   Another process that writes to the home is waited for. Raises
     SettingError and StateError for a home that cannot be used or written, DataError where there is no such folder; nothing is lost by it.
@@ -71,7 +74,7 @@ def watch(home: Home | str | Path, folder: str | Path, *, once: bool = False, sa
     [('monday.jsonl', 'rejected')]
     """
     place = home if isinstance(home, Home) else Home(home)
-    return _watched(place, _outside(place, Path(folder)), once, _Once(say or (lambda text: None)), progress)
+    return _watched(place, None if folder is None else _outside(place, Path(folder)), once, _Once(say or (lambda text: None)), progress)
 
 
 def approve(home: Home | str | Path, name: str, *, reject: bool = False) -> Claim:
@@ -91,15 +94,15 @@ def waiting(home: Home | str | Path) -> list[Claim]:
     return Inbox(home if isinstance(home, Home) else Home(home)).at(QUARANTINE)
 
 
-def _watched(home: Home, folder: Dropped, once: bool, say: _Once, progress: Progress | None) -> Iterator[Taken]:
-    watcher = Watcher(home, str(folder.folder.absolute()))
+def _watched(home: Home, folder: Dropped | None, once: bool, say: _Once, progress: Progress | None) -> Iterator[Taken]:
+    watcher = Watcher(home, "" if folder is None else str(folder.folder.absolute()))
     try:
         yield from _looked(home, folder, once, say, watcher, progress or _silent)
     finally:
         watcher.close()
 
 
-def _looked(home: Home, folder: Dropped, once: bool, say: _Once, watcher: Watcher, progress: Progress) -> Iterator[Taken]:
+def _looked(home: Home, folder: Dropped | None, once: bool, say: _Once, watcher: Watcher, progress: Progress) -> Iterator[Taken]:
     patience, gathering = time.monotonic(), Gathering(home)
     while True:
         watcher.say()
@@ -128,11 +131,11 @@ def _looked(home: Home, folder: Dropped, once: bool, say: _Once, watcher: Watche
         time.sleep(max(SHORTEST, min(table.every, table.settle / 4)) if found.changing else table.every)
 
 
-def _step(home: Home, folder: Dropped, gathering: Gathering, say: _Once, watcher: Watcher, progress: Progress) -> tuple[Found, Taken | None]:
+def _step(home: Home, folder: Dropped | None, gathering: Gathering, say: _Once, watcher: Watcher, progress: Progress) -> tuple[Found, Taken | None]:
     """Take what is there, and learn the first file that was taken, if it is due. The home is locked."""
     inbox = Inbox(home)
     inbox.recover()
-    found = folder.look(home.settings.watch.settle)
+    found = Found() if folder is None else folder.look(home.settings.watch.settle)
     for drop in found.ready:
         try:
             inbox.claim(drop.data, drop.test)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from everlearn import Home, approve, watch
 from everlearn.serve.running import served
+from everlearn.serve.teaching import Teaching
 from everlearn.versions.inbox import INBOX, QUARANTINE, Inbox
 from everlearn.versions.watching import Watcher
 from tests.serve.calling import Told, call
@@ -92,7 +94,7 @@ def test_a_dropped_file_is_learned_by_who_watches(home: Home, visitor: Visitor, 
     (tmp_path / "drops").mkdir()
     told = visitor.drop("mills.jsonl", b"".join(map(row, range(8))), ("mills.test.jsonl", row(1) + row(2)))
     assert "waiting" in said(told)
-    assert "Nobody is watching" in said(told)
+    assert "Learn now" in said(told)
     assert "with tests from mills.test.jsonl" in said(told)
     (claim,) = Inbox(home).at(INBOX)
     assert (claim.name, claim.test) == ("mills.jsonl", "mills.test.jsonl")
@@ -102,7 +104,7 @@ def test_a_dropped_file_is_learned_by_who_watches(home: Home, visitor: Visitor, 
     def look(what: str, share: float) -> None:
         told = visitor.get(f"/learn/{claim.number}")
         seen.add(" ".join(re.findall(r'<span class="badge (\w+)"', told.text)) + (" " + what if "<progress" in told.text else ""))
-        assert "Nobody is watching" not in told.text
+        assert "Learn now" not in told.text
 
     list(watch(home, tmp_path / "drops", once=True, progress=look))
     assert {"learning learning", "learning"} <= seen  # with how far it is, then tested
@@ -135,18 +137,48 @@ def test_a_refused_and_a_rejected_file_say_why(home: Home, visitor: Visitor, tmp
 def test_a_file_that_is_not_trusted_waits_for_its_owner(home: Home, tmp_path: Path) -> None:
     settings(serve={}).save(home.folder / "everlearn.toml")
     (tmp_path / "drops").mkdir()
-    with served(home) as url:
+    (tmp_path / "keys").write_text("desk a-key-of-the-desk-1\n")
+    with served(home, keys=tmp_path / "keys") as url:
         visitor = Visitor(url)
+        visitor.get("/sign-in")
+        visitor.send("/sign-in", key="a-key-of-the-desk-1", next="/learn")
         assert "wait in quarantine" in said(visitor.get("/learn"))
         told = visitor.drop("mills.jsonl", row(1))
         assert "waits for approval" in said(told)
         (claim,) = Inbox(home).at(QUARANTINE)
-        assert f"everlearn approve {home.folder} {claim.number}" in said(told)
+        assert f"everlearn approve HOME {claim.number}" in said(told)
         assert "来源不在 [serve] trusted 之列" in said(visitor.get(f"/learn/{claim.number}?lang=zh"))
         assert list(watch(home, tmp_path / "drops", once=True)) == []
         approve(home, str(claim.number))
         assert [taken.became for taken in watch(home, tmp_path / "drops", once=True)] == ["promoted"]
         assert "已学习并通过检查" in said(visitor.get(f"/learn/{claim.number}"))
+
+
+def test_a_file_of_the_machines_owner_is_learned_by_a_process_that_the_page_starts(home: Home, tmp_path: Path) -> None:
+    settings(serve={}).save(home.folder / "everlearn.toml")
+    with served(home) as url:
+        visitor = Visitor(url)
+        assert "Learn now" not in said(visitor.get("/learn"))  # nothing waits
+        visitor.drop("mills.jsonl", row(1), ("mills.test.jsonl", row(1)))
+        (claim,) = Inbox(home).at(INBOX)
+        assert visitor.send("/learn/start", False, token="0" * 64).status == 403
+        assert "Learn now" in said(visitor.get(f"/learn/{claim.number}"))
+        told = visitor.send("/learn/start", False, back=str(claim.number))
+        assert (told.status, told.headers["location"]) == (303, f"/learn/{claim.number}")
+        for _ in range(1200):
+            told = visitor.get(f"/learn/{claim.number}")
+            if "data-live" not in told.text:
+                break
+            time.sleep(0.1)
+        assert "It was learned and accepted: v4." in said(told)
+        (home.folder / "everlearn.toml").write_text("[learn]\nrecipe = 7\n")
+        broken = Teaching(home)
+        assert broken.start()
+        for _ in range(1200):
+            if not broken.running:
+                break
+            time.sleep(0.1)
+        assert "everlearn.toml" in broken.problem
 
 
 def test_a_file_waits_while_the_home_is_written_to(home: Home, visitor: Visitor) -> None:

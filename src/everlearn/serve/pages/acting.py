@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import suppress
 from functools import partial
 
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from everlearn.errors import Busy, DataError, EverlearnError
+from everlearn.serve.guard import told_to
 from everlearn.serve.pages.files import STEPS, Files
 from everlearn.serve.pages.forms import sent_form
 from everlearn.serve.pages.history import History
@@ -21,6 +23,7 @@ from everlearn.versions.watching import watched
 
 PATIENCE = 10.0  # seconds that a rollback waits for the server to open the version
 LOOK = 0.05
+FILE_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
 def acting_routes(pages: Pages) -> APIRouter:
@@ -88,13 +91,26 @@ def _dropping(routes: APIRouter, pages: Pages) -> None:
         except DataError:
             return await _learn(pages, request, 400, "wrong_suffix")
         try:
-            id = await serving.writing.do(partial(serving.uploads.add, request.scope["caller"], name, data, test_name, test))
+            id = await serving.writing.do(partial(serving.uploads.add, request.scope["caller"], name, data, test_name, test, request.scope["own"]))
         except DataError:
             return await _learn(pages, request, 400, "empty_file")
         with suppress(EverlearnError):  # tried again by itself; the page says where the file is
             await serving.writing.do(serving.uploads.hand_over)
         claim = await serving.reading.do(partial(serving.uploads.claim, id))
         return moved(f"/learn/{id if claim is None else claim.number}")
+
+    @routes.post("/learn/start")
+    async def start(request: Request) -> Response:
+        form = await sent_form(request, pages.visits)
+        with suppress(EverlearnError):
+            await serving.writing.do(serving.uploads.hand_over)
+        await serving.writing.do(serving.teaching.start)
+        for _ in range(round(PATIENCE / LOOK)):  # until it says that it is there, so that the next page is true
+            if not serving.teaching.running or await serving.reading.do(partial(watched, serving.home)) is not None:
+                break
+            await asyncio.sleep(LOOK)
+        back = form.texts.get("back", "")
+        return moved(f"/learn/{back}" if FILE_ID.fullmatch(back) else "/learn")
 
     @routes.get("/learn/{id}")
     async def file(request: Request, id: str) -> Response:
@@ -104,15 +120,19 @@ def _dropping(routes: APIRouter, pages: Pages) -> None:
             return pages.problem(request, 404, "no_file")
         if filed.number and id != filed.id:
             return moved(f"/learn/{filed.id}")
-        return pages.page(request, "file.html", filed=filed, steps=STEPS, watched=files.watched, folder=pages.folder)
+        problem = "" if serving.teaching.running else told_to(request.scope, serving.teaching.problem)
+        about = {"watched": files.watched, "folder": pages.folder, "problem": problem}
+        return pages.page(request, "file.html", filed=filed, steps=STEPS, **about)
 
 
 async def _learn(pages: Pages, request: Request, status: int = 200, mistake: str = "") -> Response:
     serving = pages.serving
     files = await serving.reading.do(partial(Files, serving.home, serving.uploads))
     about = {"watched": watched(serving.home), "folder": pages.folder, "most": serving.table.most_bytes, "suffixes": ", ".join(SUFFIXES)}
-    trusted = serving.uploads.trusts(request.scope["caller"])
-    return pages.page(request, "learn.html", status, files=await serving.reading.do(files.every), trusted=trusted, mistake=mistake, **about)
+    trusted = serving.uploads.trusts(request.scope["caller"], request.scope["own"])
+    problem = "" if serving.teaching.running else told_to(request.scope, serving.teaching.problem)
+    shown = await serving.reading.do(files.every)
+    return pages.page(request, "learn.html", status, files=shown, trusted=trusted, mistake=mistake, problem=problem, **about)
 
 
 def _signing(routes: APIRouter, pages: Pages) -> None:
