@@ -33,6 +33,13 @@ def test_a_shift_in_a_narrow_direction_is_seen_beneath_a_wide_one() -> None:
     assert difference(rows.astype(np.float32)).p(40) < 1e-6
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1e7])
+def test_the_unit_of_the_vectors_does_not_matter(unit: float) -> None:
+    rows = np.random.default_rng(3).normal(size=(60, 5)).astype(np.float32)
+    rows[40:] += 0.8
+    assert difference(rows * np.float32(unit)).p(20) == pytest.approx(difference(rows).p(20), rel=0.01)
+
+
 def test_rows_that_are_all_equal_say_nothing() -> None:
     likeness = difference(np.ones((20, 3), np.float32))
     assert (likeness.z(8), likeness.p(8)) == (0.0, 1.0)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Piece = tuple[str, bool]
-KEPT = 200_000  # tokens whose texts are kept, some 10 MB; then it begins anew
+KEPT = 2_000_000  # letters and tokens of what is kept, some 20 MB; then it begins anew
 
 
 class Encoder:
@@ -68,7 +68,7 @@ class Encoder:
         return [list(found[text] or ()) for text in texts]
 
     def _keep(self, fresh: dict[str, list[int]]) -> None:
-        self._held += sum(map(len, fresh.values()))
+        self._held += sum(len(text) + len(ids) for text, ids in fresh.items())
         if self._held > KEPT:
             self._known, self._held = {}, 0
         else:

@@ -65,12 +65,14 @@ def difference(vectors: NDArray[np.float32], shrink: float = 0.3) -> Likeness:
     >>> alike.p(20) > 0.01, difference(rows).p(20) < 1e-6
     (True, True)
     """
-    centred = (vectors - vectors.mean(0, dtype=np.float64)).astype(np.float32)
-    count, inner = len(centred), centred @ centred.T
-    mean_variance = float(np.trace(inner)) / count / min(centred.shape[1], count - 1)
+    centred = vectors - vectors.mean(0, dtype=np.float64)
+    count = len(centred)
+    mean_variance = float((centred**2).sum()) / count / min(centred.shape[1], count - 1)
     if mean_variance <= 0.0:
-        return Likeness(np.zeros_like(inner))
-    inner[np.diag_indices(count)] += shrink * mean_variance * count
+        return Likeness(np.zeros((count, count), np.float32))
+    scaled = (centred / math.sqrt(mean_variance)).astype(np.float32)
+    inner = scaled @ scaled.T
+    inner[np.diag_indices(count)] += shrink * count
     near = -_inverse(inner)  # but for its diagonal, and a factor, what inner times it would be
     np.fill_diagonal(near, 0.0)
     sums = near.sum(1, dtype=np.float64)
