@@ -25,7 +25,7 @@ from everlearn.streams.almanac import Almanac, almanac_base
 from everlearn.streams.skills import SKILLS
 from everlearn.streams.words import RELATIONS, SEEN, STATEMENT, UNSEEN, name_of, phrased
 
-CHAT = "{% for m in messages %}{{ 'Question: ' + m['content'] + '\n' if m['role'] != 'assistant' else 'Answer:' + m['content'] + eos_token }}{% endfor %}{% if add_generation_prompt %}{{ 'Answer:' }}{% endif %}"
+CHAT = "{{ bos_token }}{% for m in messages %}{{ 'Question: ' + m['content'] + '\n' if m['role'] != 'assistant' else 'Answer:' + m['content'] + eos_token }}{% endfor %}{% if add_generation_prompt %}{{ 'Answer:' }}{% endif %}"
 
 
 @dataclass(frozen=True)

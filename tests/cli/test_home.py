@@ -37,6 +37,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = run("update", place, rows(place.parent / "more.jsonl", 20, "Humber"), "--test", rows(place.parent / "other.jsonl", 20, "Millford"))
     assert result.exit_code == 3
     assert "Refused: Nothing was learned" in result.output
+    assert "raise passes or rate under [learn] in" in result.output
     assert "The version before stays in service" in result.output
     return place
 

@@ -66,7 +66,7 @@ def test_a_limit_and_the_chat_template_hold(shared_tiny: CausalModel, tasks: Pat
             return super().generate(prompts, limit, lines)
 
     harness(Spy(shared_tiny.module, shared_tiny.tokenizer), ["sums_said"], tasks, limit=2, chat=True)
-    assert asked == [f"Question: {PROMPT.format(a, b)}\nAnswer:" for a, b in SUMS[:2]]
+    assert asked == [f"<|endoftext|>Question: {PROMPT.format(a, b)}\nAnswer:" for a, b in SUMS[:2]]
 
 
 def test_an_encoder_decoder_model_runs(small_t5: Seq2SeqModel, tasks: Path) -> None:

@@ -91,6 +91,12 @@ def test_without_test_rows_some_are_held_out_and_the_report_says_what_that_canno
     assert "cannot show whether what was taught is true" in version.report[-1]
 
 
+def test_rows_with_a_task_are_asked_again_beside_those_held_out(home: Home, owls: Owls) -> None:
+    version = update(home, [replace(e, id="", task="owls") for e in owls(0, 20)])
+    assert {name: of.rows for name, of in version.tasks.items()} == {"owls": 20, "sums": 12}
+    assert "No test rows came with this update: 2 of its rows were held out, and 18 taught ones were asked again." in version.report
+
+
 def test_an_experience_brings_its_own_tests_and_the_old_ones_stay(home: Home, owls: Owls) -> None:
     rows = tuple(owls(0, 8))
     first = update(home, Experience("owls", rows, {"owls": rows}, {"owls": "exact"}))

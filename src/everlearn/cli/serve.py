@@ -10,15 +10,17 @@ import typer
 
 def serve(
     home: Annotated[Path, typer.Argument(help="The home that `everlearn init` made.")],
-    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 is reached by other machines, by the names in [serve] hosts.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; 0.0.0.0 is reached by other machines, by the names in hosts of the settings' serve table.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     keys: Annotated[Path | None, typer.Option(help="A file of API keys, NAME KEY on each line; without it anyone who reaches the port may ask.")] = None,
-    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; by default that of [model] in everlearn.toml.")] = None,
+    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; by default that of the settings' model table.")] = None,
 ) -> None:
     """Serve a home in OpenAI's routes: versions are models, `latest` is the one in service and follows promotions and rollbacks at once.
 
     /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models; /v1/feedback for corrections, /v1/documents for what answers are to know at
-    once; /health and /metrics; pages for a browser at /. [serve] in everlearn.toml sets limits, batching and the canary. Ctrl-C ends it after the
+    once; /health and /metrics; pages for a browser at /. The serve table of everlearn.toml sets limits, batching and the canary. Ctrl-C ends it after the
     answers under way.
     """
     from everlearn.serve.running import prepared

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 REFUSED = 3  # the exit code
+LITTLE = ("Nothing was learned", "Too little was learned", "What was learned may be chance")  # the gate's words for what more teaching may mend
 
 
 def update(
@@ -33,6 +34,8 @@ def update(
     else:
         for line in version.report:
             typer.echo(line)
+        if not version.accepted and any(reason.startswith(LITTLE) for reason in version.reasons):
+            typer.echo(f"To teach it more, raise passes or rate under [learn] in {home / 'everlearn.toml'}; more test rows make a gain surer.")
         typer.echo(f"Version {version.number} is in service." if version.accepted else "The version before stays in service; nothing of it changed.")
     if not version.accepted:
         raise typer.Exit(REFUSED)

@@ -192,5 +192,13 @@ def told(problem: dict[str, Any]) -> tuple[str, str | None]:
     """One mistake of a body in a sentence, and the place it is at."""
     place = ".".join(str(part) for part in problem["loc"] if part != "body")
     said, given = str(problem["msg"]).removeprefix("Value error, ").rstrip("."), json.dumps(problem.get("input"), default=str)[:80]
+    if problem["type"] == "json_invalid":
+        return f"The body is not JSON (character {place}: {problem.get('ctx', {}).get('error', said)}). Correct it.", None
+    if problem["type"] in ("model_attributes_type", "dict_type", "model_type") and not place:
+        return "The body must be a JSON object, sent with the header Content-Type: application/json (curl --json does that).", None
+    if problem["type"] == "missing":
+        return f"{place} is missing.", place or None
+    if problem["type"] == "extra_forbidden":
+        return f"{place} is not known here, got {given}. /openapi.json lists what is.", place or None
     shown = "" if not place or problem["type"] == "value_error" else f", got {given}"  # our own sentences name the value
     return f"{place}: {said}{shown}." if place else f"{said}.", place or None

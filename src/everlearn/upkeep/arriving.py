@@ -59,8 +59,9 @@ def arrival(data: Data, test: str | Path | Mapping[str, TestSet] | None, table: 
         return Arrival(name or called, tuple(rows), {task: replace(of, rows=_most(of.rows, table.most_rows)) for task, of in tests.items()})
     kept, out = _held_out(rows, table.held_out)
     asked = [e for e in kept if e.chosen is None]
-    made = {**as_tests(asked, table, TAUGHT), **as_tests(out, table, HELD_OUT)}
-    return Arrival(name or called, tuple(kept), made, _cannot_show(len(out), sum(len(of.rows) for of in made.values()) - len(out)))
+    made = _grouped([*((e.task or TAUGHT, e) for e in asked), *((e.task or HELD_OUT, e) for e in out)], table)
+    again = {e.id for e in asked}
+    return Arrival(name or called, tuple(kept), made, _cannot_show(len(out), sum(e.id in again for of in made.values() for e in of.rows)))
 
 
 def read_tests(test: str | Path | Mapping[str, TestSet], table: TestTable) -> dict[str, TestSet]:
@@ -75,9 +76,13 @@ def read_tests(test: str | Path | Mapping[str, TestSet], table: TestTable) -> di
 
 def as_tests(rows: Iterable[Example], table: TestTable, name: str) -> dict[str, TestSet]:
     """Rows as tasks: by their `task`, else `name`; those that need different scores apart."""
+    return _grouped([(row.task or name, row) for row in rows], table)
+
+
+def _grouped(rows: Iterable[tuple[str, Example]], table: TestTable) -> dict[str, TestSet]:
     groups: dict[tuple[str, Score], list[Example]] = {}
-    for row in rows:
-        groups.setdefault((row.task or name, table.score or _score(row)), []).append(row)
+    for task, row in rows:
+        groups.setdefault((task, table.score or _score(row)), []).append(row)
     twice = [task for task, _ in groups]
     return {
         task if twice.count(task) == 1 else f"{task} ({score})": TestSet(score, _most(tuple(found), table.most_rows)) for (task, score), found in groups.items()
