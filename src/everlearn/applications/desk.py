@@ -161,9 +161,7 @@ def threshold_for(confidence: Sequence[float], right: Sequence[bool], precision:
     0.8
     """
     if not 0 < precision < 1:
-        raise SettingError(
-            f"precision must be above 0 and below 1, got {precision!r}. It is the share of answers that are to be right; of no number is all certain."
-        )
+        raise SettingError(f"precision must be above 0 and below 1, got {precision!r}. It is the share of answers that are to be right.")
     best, good = 1.0, 0
     order = sorted(zip(confidence, right, strict=True), key=lambda pair: (-pair[0], pair[1]))
     for count, (value, ok) in enumerate(order, 1):

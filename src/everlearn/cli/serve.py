@@ -10,9 +10,7 @@ import typer
 
 def serve(
     home: Annotated[Path, typer.Argument(help="The home that `everlearn init` made.")],
-    host: Annotated[
-        str, typer.Option(help="The address to listen on; 0.0.0.0 is reached by other machines, by the names in hosts of the settings' serve table.")
-    ] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 is reached by other machines too, by the names in the settings.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     keys: Annotated[Path | None, typer.Option(help="A file of API keys, NAME KEY on each line; without it anyone who reaches the port may ask.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; by default that of the settings' model table.")] = None,
