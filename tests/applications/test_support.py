@@ -74,13 +74,10 @@ def test_corrections_hold_from_the_next_question_on(tmp_path: Path) -> None:
 
 
 def test_the_threshold_is_the_lowest_that_is_precise_enough(desk: Desk) -> None:
-    assert threshold_for([0.9, 0.8, 0.7, 0.6], [True, True, False, True], 0.5) == 0.6
-    assert threshold_for([0.9, 0.8, 0.7, 0.6], [True, True, False, True], 0.6) == 0.8
-    assert threshold_for([0.9, 0.9], [True, False], 0.5) == 1.0  # equals are answered or handed over together
-    few, many = ([True] * count + [False] * (count // 20) for count in (20, 400))  # as many right, but of few rows it may be luck
-    assert threshold_for([0.9] * len(few), few, 0.93) == 1.0
-    assert threshold_for([0.9] * len(many), many, 0.93) == 0.9
-    with pytest.raises(SettingError, match="precision must be above 0 and below 1, got 0"):
+    assert threshold_for([0.9, 0.8, 0.7, 0.6], [True, True, False, True], 0.75) == 0.6
+    assert threshold_for([0.9, 0.8, 0.7, 0.6], [True, True, False, True], 0.9) == 0.8
+    assert threshold_for([0.9, 0.9], [True, False], 0.9) == 1.0  # equals are answered or handed over together
+    with pytest.raises(SettingError, match="precision must be above 0 and at most 1, got 0"):
         threshold_for([], [], 0)
     found = desk.choose([(one.text, one.matter) for one in SMALL.questions if one.part == "valid"], 0.9)
     replies = desk.answer([one.text for one in SMALL.questions if one.part == "valid"])

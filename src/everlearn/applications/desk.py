@@ -108,7 +108,7 @@ class Desk:
         return self._held[key]
 
     def choose(self, questions: Sequence[tuple[str, str]], precision: float = 0.9, as_of: str = "") -> float:
-        """Set and give the lowest threshold at which, on these (text, matter), at least this share of what is answered is right, one standard error granted."""
+        """Set and give the lowest threshold at which, on these (text, matter), at least this share of what is answered is answered right."""
         held = self.holding(as_of)
         self.threshold = 0.0
         replies = self.answer([text for text, _ in questions], as_of)
@@ -152,26 +152,18 @@ class Desk:
 
 
 def threshold_for(confidence: Sequence[float], right: Sequence[bool], precision: float) -> float:
-    """The lowest confidence from which at least this share is right, one standard error granted; above all of them (at most 1) where there is none.
+    """The lowest confidence from which at least this share is right; above all of them (at most 1) where there is none.
 
-    Of many thresholds some look better than they are, so held against `precision` is not the share itself but the lower end of Wilson's interval at one
-    standard error: nine right of nine count as 0.9, 90 of 100 as 0.87.
-
-    >>> threshold_for([0.9] * 6 + [0.8] * 3 + [0.3], [True] * 9 + [False], 0.9)
+    >>> threshold_for([0.9, 0.8, 0.3], [True, True, False], 0.9)
     0.8
     """
-    if not 0 < precision < 1:
-        raise SettingError(f"precision must be above 0 and below 1, got {precision!r}. It is the share of answers that are to be right.")
+    if not 0 < precision <= 1:
+        raise SettingError(f"precision must be above 0 and at most 1, got {precision!r}. It is the share of answers that are to be right.")
     best, good = 1.0, 0
     order = sorted(zip(confidence, right, strict=True), key=lambda pair: (-pair[0], pair[1]))
     for count, (value, ok) in enumerate(order, 1):
         good += ok
         last_of_equals = count == len(order) or order[count][0] < value
-        if last_of_equals and _granted(good, count) >= precision:
+        if last_of_equals and good / count >= precision:
             best = value
     return best
-
-
-def _granted(good: int, count: int) -> float:
-    """The lower end of Wilson's interval of one standard error around good / count."""
-    return (good + 0.5 - sqrt(good * (count - good) / count + 0.25)) / (count + 1)

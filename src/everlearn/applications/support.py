@@ -138,7 +138,7 @@ def _desk_run(service: Service, start: Start, moments: Sequence[_Moment], precis
             found.append([Given(reply.text, reply.confidence, _citation(reply)) for reply in replies])
     notes = [
         f"Thresholds of the desk, by date: {', '.join(f'{value:.2f}' for value in thresholds)}; each the lowest with {100 * precision:.0f} % of the answers to"
-        " validation questions right, one standard error granted.",
+        " validation questions right.",
         f"Of {live} live questions {wrong_count} were answered wrong or handed over and then corrected; asked again at once {again} of these were right.",
         f"{DESK} is the starting model beside a dated store: nothing is trained.",
     ]
