@@ -14,6 +14,7 @@ slots of `sparse_memory` are those that wrote 300 other questions and answers be
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -59,7 +60,7 @@ def finished(out: Path, stream: Stream) -> dict[str, int]:
 
 
 def slug(method: str) -> str:
-    return method.replace("(", "_").rstrip(")")
+    return re.sub(r"[(,]", "_", method).rstrip(")")
 
 
 def tables(out: Path, streams: dict[str, Stream], model: str) -> list[str]:
