@@ -85,6 +85,15 @@ def test_a_document_is_answered_with_at_once_and_taken_back(url: str) -> None:
     chat = {"model": "v0", "messages": [{"role": "user", "content": "What is the river of Penwick?"}]}
     longer = call(url, "POST", "/v1/chat/completions", chat).json["usage"]["prompt_tokens"]
     assert longer > call(url, "POST", "/v1/chat/completions", {**chat, "as_of": "2019"}).json["usage"]["prompt_tokens"]
+    (choice,) = call(url, "POST", "/v1/chat/completions", chat).json["choices"]
+    assert [(one["source"], one["valid_from"], one["text"]) for one in choice["documents"]] == [
+        ("herald", "2024-01-01", "What is the river of Penwick? Tamar.")
+    ]
+    chunks = [
+        json.loads(line[6:]) for line in call(url, "POST", "/v1/chat/completions", {**chat, "stream": True}).text.splitlines() if line.startswith("data: {")
+    ]
+    assert [one["source"] for chunk in chunks for one in chunk["choices"][0].get("documents", [])] == ["herald"]
+    assert "documents" not in call(url, "POST", "/v1/chat/completions", {**chat, "as_of": "2019"}).json["choices"][0]
     assert said(as_of="2021-03") == " Brue"
     assert said(as_of="2019") == before
     found = call(url, "GET", "/v1/documents?query=river+of+Penwick&as_of=2022").json["data"]

@@ -27,6 +27,7 @@ from everlearn.serve.serving import Said, Serving
 from everlearn.types import Example
 
 Kind = Literal["chat.completion", "text_completion"]
+CITED = ("id", "text", "subject", "source", "valid_from", "valid_to")  # of a document that was read
 BEGINNINGS = {"chat.completion": "chatcmpl", "text_completion": "cmpl"}
 
 
@@ -37,22 +38,22 @@ class Reply:
         self.kind, self.served = kind, served
         self.id, self.created = f"{BEGINNINGS[kind]}-{secrets.token_hex(12)}", int(time.time())
 
-    def whole(self, said: Sequence[Said], prompts: int) -> dict[str, Any]:
+    def whole(self, said: Sequence[Said], asks: Sequence[Ask], prompts: int) -> dict[str, Any]:
         """All choices at once. prompts: how many of them were read."""
-        choices = [self._choice(at, one.text, one.finish) for at, one in enumerate(said)]
+        choices = [{**self._choice(at, one.text, one.finish), **cited(ask)} for at, (one, ask) in enumerate(zip(said, asks, strict=True))]
         each = len(said) // prompts
         asked, spoken = sum(one.asked for one in said[::each]), sum(one.said for one in said)
         return {**self._head(self.kind), "choices": choices, "usage": usage(asked, spoken)}
 
-    def chunk(self, at: int, piece: Piece, first: bool) -> dict[str, Any]:
-        """What was said since the last one."""
+    def chunk(self, at: int, piece: Piece, first: bool, ask: Ask) -> dict[str, Any]:
+        """What was said since the last one; with the last the documents that were read."""
         finish = piece.finish or None
         if self.kind == "chat.completion":
             delta = {**({"role": "assistant"} if first else {}), **({"content": piece.text} if piece.text or first else {})}
             choice: dict[str, Any] = {"index": at, "delta": delta, "logprobs": None, "finish_reason": finish}
         else:
             choice = {"index": at, "text": piece.text, "logprobs": None, "finish_reason": finish}
-        return {**self._head(self._chunk_kind), "choices": [choice]}
+        return {**self._head(self._chunk_kind), "choices": [{**choice, **(cited(ask) if finish else {})}]}
 
     def last(self, asked: int, said: int) -> dict[str, Any]:
         """The usage, where it was asked for."""
@@ -69,6 +70,12 @@ class Reply:
         if self.kind == "chat.completion":
             return {"index": at, "message": {"role": "assistant", "content": text, "refusal": None}, "logprobs": None, "finish_reason": finish}
         return {"index": at, "text": text, "logprobs": None, "finish_reason": finish}
+
+
+def cited(ask: Ask) -> dict[str, Any]:
+    """The documents that the model was given to read, as a choice's own field; none where there were none."""
+    shown = [{key: value for key, value in passage.to_json().items() if key in CITED} for passage in ask.read]
+    return {"documents": shown} if shown else {}
 
 
 def usage(asked: int, said: int) -> dict[str, int]:
@@ -126,7 +133,7 @@ async def _answered(serving: Serving, request: Request, kind: Kind, body: Answer
         first = await while_there(request.receive, anext(chunks))  # what is refused has a status of its own
         return StreamingResponse(_events(first, chunks), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
     said = await while_there(request.receive, together([serving.answer(reply.served, ask) for ask in asks]))
-    return JSONResponse(reply.whole(said, len(questions)))
+    return JSONResponse(reply.whole(said, asks, len(questions)))
 
 
 async def _streamed(serving: Serving, reply: Reply, asks: Sequence[Ask], usage_too: bool, prompts: int) -> AsyncIterator[dict[str, Any]]:
@@ -148,7 +155,7 @@ async def _streamed(serving: Serving, reply: Reply, asks: Sequence[Ask], usage_t
             at, piece = await heard.get()
             if isinstance(piece, Exception):
                 raise piece
-            yield reply.chunk(at, piece, at not in begun)
+            yield reply.chunk(at, piece, at not in begun, asks[at])
             begun.add(at)
             last[at] = piece
             open_ones -= bool(piece.finish)

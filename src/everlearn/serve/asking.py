@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from everlearn.errors import DataError, ModelError
+from everlearn.memory.passages import Passage
 from everlearn.models.sampling import Choose, Sampling
 from everlearn.serve.opening import Served
 from everlearn.types import Example
@@ -31,14 +32,15 @@ class Overloaded(ModelError):
 class Ask:
     """A question to be answered. limit: the most tokens; with `fits` fewer where the model has no room for so many, else that is refused.
 
-    told: the question with what else the model is to read before it, None for nothing.   stop: texts before which the answer ends.   sampling: None
-    for the likeliest token every time.   seed: of what is drawn.
+    told: the question with what else the model is to read before it, None for nothing.   read: the documents that are read.
+    stop: texts before which the answer ends.   sampling: None for the likeliest token every time.   seed: of what is drawn.
     """
 
     question: Example
     limit: int
     fits: bool = False
     told: Example | None = None
+    read: tuple[Passage, ...] = ()
     stop: tuple[str, ...] = ()
     sampling: Sampling | None = None
     seed: int = 0

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from everlearn.errors import DataError, MissingExtra, SettingError, StateError
+from everlearn.memory.passages import Passage
 from everlearn.models.sampling import Sampling
 from everlearn.serve.asking import Ask, Piece
 from everlearn.serve.bodies import Answering
@@ -77,11 +78,10 @@ class Serving:
         if body.drawn:
             sampling = Sampling(body.temperature or 1.0, body.top_k or 0, 1.0 if body.top_p is None else body.top_p)
         seed = secrets.randbits(63) if body.seed is None else body.seed
-        told = None
+        told, passages = question, list[Passage]()
         if self.documents or body.as_of:
-            read, passages = await self.reading.do(partial(self.documents.read, question, body.as_of))
-            told = read if passages else None
-        return Ask(question, limit or most, limit is None, told, body.stops, sampling, seed)
+            told, passages = await self.reading.do(partial(self.documents.read, question, body.as_of))
+        return Ask(question, limit or most, limit is None, told if passages else None, tuple(passages), body.stops, sampling, seed)
 
     async def answer(self, served: Served, ask: Ask) -> Said:
         """The whole answer."""
