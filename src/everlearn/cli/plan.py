@@ -19,7 +19,7 @@ def plan(
     lora: Annotated[str, typer.Option(help="'auto', 'off', or a rank.")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, auto, 4bit or 8bit.")] = "float32",
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:0.")] = None,
-    probe: Annotated[int, typer.Option(help="Real steps of the first of a method's three probes.")] = 4,
+    probe: Annotated[int, typer.Option(help="Real steps of the shortest of the three trial runs that each method gets.")] = 4,
     minutes: Annotated[float | None, typer.Option(help="Most that one run may take; by default any time.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:

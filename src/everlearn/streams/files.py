@@ -38,8 +38,8 @@ class Reading:
         check_share(most_bad)
         if len(self.bad) > most_bad * self.rows or not self.examples:
             raise DataError(
-                f"{self.report()}\nA line holds one of: {FORMS}. Correct or cut these lines; read_examples(most_bad=...) and `everlearn check --most-bad` "
-                f"allow a share of them (most_bad={most_bad!r})."
+                f"{self.report()}\nA line holds one of: {FORMS}. Correct or cut these lines; read_examples(most_bad=...), `--most-bad` and "
+                f"[watch] most_bad of a home allow a share of them (most_bad={most_bad!r})."
             )
 
     def report(self) -> str:

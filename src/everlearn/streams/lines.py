@@ -60,4 +60,5 @@ def parsed(text: str) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"not JSON ({str(error).replace('line 1 ', '')}: {short(text)}). Lines, and CSV cells of {', '.join(JSON_COLUMNS)}, are.") from error
+        told = f"not JSON ({str(error).replace('line 1 ', '')}: {short(text)})"
+        raise DataError(f"{told}. A line of JSONL is one object; of a CSV file the cells of {', '.join(JSON_COLUMNS)} are JSON.") from error

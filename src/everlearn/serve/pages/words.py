@@ -117,7 +117,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "right": ("right", "正确答案"),
     "said_before": ("{version} said", "{version} 的回答"),
     "more_flips": ("And {count} more; <code>everlearn diff</code> shows them all.", "另有 {count} 条，用 <code>everlearn diff</code> 查看全部。"),
-    "no_flips": ("No answer changed between right and wrong.", "没有回答发生对错变化。"),
+    "no_flips": ("Of the tests that both were asked, no answer changed between right and wrong.", "在两者都做过的测试中，没有回答发生对错变化。"),
     "not_compared": ("Not compared, as only one of the two was asked: {tasks}.", "只有其中一个版本做过，未作比较：{tasks}。"),
     "cannot_compare": ("These two cannot be compared.", "这两个版本无法比较。"),
     "nothing": ("(nothing)", "（无）"),
