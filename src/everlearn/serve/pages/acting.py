@@ -96,7 +96,9 @@ def _dropping(routes: APIRouter, pages: Pages) -> None:
             return await _learn(pages, request, 400, "empty_file")
         with suppress(EverlearnError):  # tried again by itself; the page says where the file is
             await serving.writing.do(serving.uploads.hand_over)
-        claim = await serving.reading.do(partial(serving.uploads.claim, id))
+        claim = None
+        with suppress(EverlearnError):  # it was taken, whatever the look after it finds: the page of its id leads on
+            claim = await serving.reading.do(partial(serving.uploads.claim, id))
         return moved(f"/learn/{id if claim is None else claim.number}")
 
     @routes.post("/learn/start")
