@@ -15,6 +15,20 @@ except ImportError:  # Windows has no such locks
     fcntl = None  # type: ignore[assignment]
 
 
+def lock_held(folder: Path, name: str) -> bool | None:
+    """Does a process hold this lock of `one_writer` now? None where that cannot be told: the system or the file system has no locks."""
+    if fcntl is None:
+        return None
+    try:
+        with (folder / name).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: others that ask meanwhile are no holders
+    except (FileNotFoundError, BlockingIOError) as found:
+        return isinstance(found, BlockingIOError)
+    except OSError:
+        return None
+    return False
+
+
 def launched() -> int:
     """How many processes a launcher (`accelerate launch`, torchrun) started together to learn as one; 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE", "1"))

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from everlearn import DataError, Home, StateError, forget, traces
+from everlearn.serve.asking import Overloaded
 from everlearn.serve.uploads import FOLDER, ID, SUFFIXES, Uploads, plain_name
 from everlearn.streams.files import SUFFIXES as READ
-from everlearn.versions.inbox import INBOX, QUARANTINE, REASON, Inbox
+from everlearn.versions.inbox import INBOX, PLACES, QUARANTINE, REASON, Inbox
 from everlearn.versions.settings import ServeTable
 
 ROW = json.dumps({"prompt": "Who keeps gate 1?", "completion": " Ann", "source": "people"}).encode() + b"\n"
@@ -93,3 +94,55 @@ def test_an_empty_file_is_refused(uploads: Uploads) -> None:
     with pytest.raises(DataError, match="is empty"):
         uploads.add("", "a.csv", ROW, "a.test.csv", b"")
     assert uploads.waiting() == []
+
+
+def test_files_of_one_second_are_handed_over_in_the_order_they_came(uploads: Uploads, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("everlearn.serve.uploads.time.time_ns", lambda: 1_767_225_600_000_000_000)  # and the clock stands still
+    ids = [uploads.add("desk", f"{n}.jsonl", ROW) for n in range(6)]
+    assert ids == sorted(ids)
+    assert uploads.waiting()[0].time == "2026-01-01T00:00:00+00:00"
+    uploads.hand_over()
+    assert [claim.name for claim in Inbox(home).at(INBOX)] == [f"{n}.jsonl" for n in range(6)]
+
+
+def test_what_was_not_written_to_its_end_does_not_stay(uploads: Uploads, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("everlearn.serve.uploads.os.fsync", full)
+    with pytest.raises(StateError, match="No space left"):
+        uploads.add("desk", "a.jsonl", ROW, "a.test.jsonl", ROW)
+    monkeypatch.undo()
+    assert list((home.folder / FOLDER).iterdir()) == []
+    left = home.folder / FOLDER / ".20260101T000000000000001-00000000-others"  # by a server that was killed
+    left.mkdir()
+    (left / "a.jsonl").write_bytes(ROW)
+    Uploads(home, ServeTable()).close()
+    assert list((home.folder / FOLDER).iterdir()) == []
+
+
+def test_the_inbox_is_listed_once_for_all_that_waits(uploads: Uploads, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(3):
+        uploads.add("desk", f"{n}.jsonl", ROW)
+    at, listed = Inbox.at, list[str]()
+    monkeypatch.setattr(Inbox, "at", lambda self, place: listed.append(place) or at(self, place))
+    uploads.hand_over()
+    assert sorted(listed) == sorted(PLACES)
+
+
+def test_no_more_wait_than_may(uploads: Uploads, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("everlearn.serve.uploads.MOST", 2)
+    for name in ("a.jsonl", "b.jsonl"):
+        uploads.add("desk", name, ROW)
+    with pytest.raises(Overloaded, match=r"too many files wait for the inbox \(waiting=2\)"):
+        uploads.add("desk", "c.jsonl", ROW)
+    uploads.hand_over()
+    assert uploads.add("desk", "c.jsonl", ROW)
+
+
+def test_a_part_of_a_path_is_no_upload(uploads: Uploads, home: Home) -> None:
+    uploads.add("desk", "a.jsonl", ROW)
+    uploads.hand_over()
+    parts = Path(Inbox(home).at(INBOX)[0].originals[0].path).parts
+    assert {uploads.claim(part) for part in parts[:-2]} == {None}
+    assert uploads.claim(parts[-2]) is not None

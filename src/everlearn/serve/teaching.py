@@ -12,17 +12,18 @@ from everlearn.versions.home import Home
 from everlearn.versions.watching import watched
 
 FINE = (0, 3)  # the exit codes of `everlearn watch`: everything learned, or something refused
+QUARANTINE = "Waiting in quarantine"  # a line about a file whose own page says so
 TOLD = 1000  # characters of what it said last
 
 
 class Teaching:
     """`everlearn watch HOME --once`, at most one at a time. The server has no code that trains; stopped, it leaves the process to its end.
 
-    problem: what the last one ended with, "" where it went well.
+    problem: what the last one ended with, "" where it went well.   said: its last line where it went well, such as what the files that are left wait for.
     """
 
     def __init__(self, home: Home) -> None:
-        self.home, self.problem = home, ""
+        self.home, self.problem, self.said = home, "", ""
         self._process: subprocess.Popen[bytes] | None = None
         self._said: IO[bytes] | None = None
         self._lock = Lock()
@@ -38,7 +39,7 @@ class Teaching:
         with self._lock:
             if self._runs() or watched(self.home) is not None:
                 return False
-            self.problem, self._said = "", tempfile.TemporaryFile()  # noqa: SIM115
+            self.problem, self.said, self._said = "", "", tempfile.TemporaryFile()  # noqa: SIM115
             command = [sys.executable, "-m", "everlearn", "watch", str(self.home.folder.resolve()), "--once"]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._said, start_new_session=True)
             return True
@@ -50,9 +51,12 @@ class Teaching:
         if code is None:
             return True
         assert self._said is not None
-        if code not in FINE:
-            self._said.seek(0)
-            self.problem = self._said.read().decode(errors="replace").strip()[-TOLD:] or f"It ended with code {code}."
+        self._said.seek(0)
+        text = self._said.read().decode(errors="replace").strip()
+        if code in FINE:
+            self.said = next((line[-TOLD:] for line in reversed(text.splitlines()) if not line.startswith(QUARANTINE)), "")
+        else:
+            self.problem = text[-TOLD:] or f"It ended with code {code}."
         self._said.close()
         self._process = self._said = None
         return False

@@ -8,6 +8,7 @@ import secrets
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from everlearn.disk import flush_folder, writable
 from everlearn.errors import Busy, DataError, EverlearnError
+from everlearn.serve.asking import Overloaded
 from everlearn.versions.home import Home
 from everlearn.versions.inbox import PLACES, QUARANTINE, TESTS, Claim, Inbox
 from everlearn.versions.settings import ServeTable
@@ -23,7 +25,8 @@ FOLDER = "uploads"  # in the home: files that are not in the inbox yet
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".parquet")  # as they are read when they are learned
 EVERY = 0.5  # seconds between looks at whether the home is free
 LONGEST = 120  # bytes of a file's name, without its suffix
-ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}-(trusted|others)")
+MOST = 100  # files that wait for the inbox
+ID = re.compile(r"\d{8}T\d{6}(\d{9})?-[0-9a-f]{8}-(trusted|others)")  # when it came, to the nanosecond
 WHY = "It came over HTTP from a source that [serve] trusted does not name. Let it in with `everlearn approve HOME {}`."
 
 
@@ -51,7 +54,7 @@ class Uploads:
 
     def __init__(self, home: Home, table: ServeTable) -> None:
         self.home, self.table, self.folder = home, table, home.folder / FOLDER
-        self.problem = ""
+        self.problem, self._last = "", 0
         self._stop, self._lock = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._watch, name="everlearn-uploads", daemon=True)
         self._thread.start()
@@ -62,25 +65,32 @@ class Uploads:
         return own or any(fnmatchcase(source, pattern) for pattern in self.table.trusted)
 
     def add(self, caller: str, name: str, data: bytes, test_name: str = "", test: bytes = b"", own: bool = False) -> str:
-        """Keep a file; what it is called until it is in the inbox. Raises DataError for a file that is none of ours, StateError for a full disk, or while
-        something is being forgotten.
+        """Keep a file; what it is called until it is in the inbox. Raises DataError for a file that is none of ours, Overloaded where too many wait,
+        StateError for a full disk, or while something is being forgotten.
         """
         files = [(plain_name(name), data), *([(plain_name(test_name), test)] if test_name else [])]
         for called, content in files:
             if not content:
                 raise DataError(f"the file is empty (file={called!r}). Give one with at least one row.")
-        id = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}-{'trusted' if self.trusts(caller, own) else 'others'}"
-        aside = self.folder / f".{id}"
-        with self.home.arriving(), writable(aside):
-            aside.mkdir(parents=True)
-            _written(aside / files[0][0], data)
-            if test_name:
-                (aside / TESTS).mkdir()
-                _written(aside / TESTS / files[1][0], test)
-                flush_folder(aside / TESTS)
-            flush_folder(aside)
-            aside.rename(self.folder / id)
-            flush_folder(self.folder)
+        with self.home.arriving():
+            if (count := len(self._folders())) >= MOST:
+                raise Overloaded(f"too many files wait for the inbox (waiting={count}). Try again when the home is free.")
+            id = f"{self._now()}-{secrets.token_hex(4)}-{'trusted' if self.trusts(caller, own) else 'others'}"
+            aside = self.folder / f".{id}"
+            try:
+                with writable(aside):
+                    aside.mkdir(parents=True)
+                    _written(aside / files[0][0], data)
+                    if test_name:
+                        (aside / TESTS).mkdir()
+                        _written(aside / TESTS / files[1][0], test)
+                        flush_folder(aside / TESTS)
+                    flush_folder(aside)
+                    aside.rename(self.folder / id)
+                    flush_folder(self.folder)
+            except BaseException:
+                shutil.rmtree(aside, ignore_errors=True)
+                raise
         return id
 
     def waiting(self) -> list[Upload]:
@@ -89,17 +99,16 @@ class Uploads:
 
     def claim(self, id: str) -> Claim | None:
         """What became of an upload, wherever it lies by now; None where it is not in the inbox yet, or was never here."""
-        inbox = Inbox(self.home)
-        return next((claim for place in PLACES for claim in inbox.at(place) if _is_of(claim, id)), None)
+        return next((claim for claim in self._claims() if id in called(claim)), None) if ID.fullmatch(id) else None
 
     def hand_over(self) -> None:
         """Put everything that waits into the inbox. Raises Busy while another process writes to the home."""
         if not self.folder.is_dir() or not any(self._places()):
             return
         with self.home.writing(), self._lock:
-            inbox = Inbox(self.home)
+            inbox, known = Inbox(self.home), {id for claim in self._claims() for id in called(claim)}
             for place, data, test in self._places():
-                if self.claim(place.name) is None:  # else it was stopped just before the end
+                if place.name not in known:  # else it was stopped just before the end
                     number, others = inbox.next(), place.name.endswith("-others")
                     inbox.claim(data, test, *((QUARANTINE, WHY.format(number)) if others else ()))
                 with writable(place):
@@ -115,14 +124,38 @@ class Uploads:
     def _places(self) -> list[tuple[Path, Path, Path | None]]:
         """By time: the folder, the file in it, its test file."""
         found = list[tuple[Path, Path, Path | None]]()
-        for place in sorted(self.folder.iterdir()) if self.folder.is_dir() else []:
-            files = [path for path in place.iterdir() if path.is_file()] if ID.fullmatch(place.name) else []
-            tests = list((place / TESTS).iterdir()) if (place / TESTS).is_dir() else []
+        for place in self._folders():
+            try:
+                files = [path for path in _shown(place) if path.is_file()]
+                tests = _shown(place / TESTS) if (place / TESTS).is_dir() else []
+            except FileNotFoundError:
+                continue  # it was handed over meanwhile
             if len(files) == 1:
                 found.append((place, files[0], tests[0] if tests else None))
         return found
 
+    def _folders(self) -> list[Path]:
+        return sorted(place for place in self.folder.iterdir() if ID.fullmatch(place.name)) if self.folder.is_dir() else []
+
+    def _claims(self) -> Iterator[Claim]:
+        inbox = Inbox(self.home)
+        return (claim for place in PLACES for claim in inbox.at(place))
+
+    def _now(self) -> str:
+        """The time, later than any that was given before: files are handed over in its order."""
+        self._last = max(time.time_ns(), self._last + 1)
+        seconds, rest = divmod(self._last, 10**9)
+        return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}{rest:09}"
+
+    def _tidy(self) -> None:
+        """Remove what a server that was stopped had not written to its end."""
+        if any(_unfinished(place) for place in (self.folder.iterdir() if self.folder.is_dir() else [])):
+            with suppress(EverlearnError), self.home.arriving():  # what is being written now holds that lock
+                for place in filter(_unfinished, self.folder.iterdir()):
+                    shutil.rmtree(place, ignore_errors=True)
+
     def _watch(self) -> None:
+        self._tidy()
         while not self._stop.wait(EVERY):
             try:
                 self.hand_over()
@@ -155,5 +188,15 @@ def _written(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _is_of(claim: Claim, id: str) -> bool:
-    return any(id in Path(original.path).parts for original in claim.originals)
+def called(claim: Claim) -> set[str]:
+    """What a claim's file was called before it had a number; nothing for one that did not come over HTTP."""
+    return {part for original in claim.originals for part in Path(original.path).parts if ID.fullmatch(part)}
+
+
+def _shown(folder: Path) -> list[Path]:
+    """What lies in it, but for what is being written."""
+    return [path for path in folder.iterdir() if not path.name.startswith(".")]
+
+
+def _unfinished(place: Path) -> bool:
+    return place.name.startswith(".") and ID.fullmatch(place.name[1:]) is not None

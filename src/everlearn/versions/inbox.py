@@ -19,6 +19,7 @@ RECORD, REASON = "claim.json", "reason.txt"
 TESTS = "tests"  # the folder of a claim that holds its test file, so that no two names meet
 LONGEST = 200  # bytes of a file's name: its folder puts its number before it, and 255 is the limit
 CHUNK = 1 << 20
+LOOKS = 2  # at a folder that another process is moving claims out of
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +97,20 @@ class Inbox:
         self.home = home
 
     def at(self, place: str) -> list[Claim]:
-        """The claims in one of the four places, by number."""
-        folder = self.home.folder / place
-        return [Claim.load(path) for path in sorted(folder.iterdir(), key=_number) if _number(path)] if folder.is_dir() else []
+        """The claims in one of the four places, by number. One that is moved meanwhile, by who holds the home's lock, is in the place that it came to."""
+        folder, found, moved = self.home.folder / place, list[Claim](), True
+        for _ in range(LOOKS):
+            if not moved or not folder.is_dir():
+                break
+            found, moved = [], False
+            for path in sorted(folder.iterdir(), key=_number):
+                try:
+                    found += [Claim.load(path)] if _number(path) else []
+                except StateError:
+                    if path.exists():
+                        raise
+                    moved = True
+        return found
 
     def next(self) -> int:
         """A number that no claim and no version has had, from 1."""

@@ -15,10 +15,10 @@ import pytest
 from everlearn import Home, approve, watch
 from everlearn.serve.running import served
 from everlearn.serve.teaching import Teaching
-from everlearn.versions.inbox import INBOX, QUARANTINE, Inbox
+from everlearn.versions.inbox import DONE, INBOX, QUARANTINE, Inbox
 from everlearn.versions.watching import Watcher
 from tests.serve.calling import Told, call
-from tests.serve.pages.conftest import Visitor, row, settings
+from tests.serve.pages.conftest import WATCH, Visitor, row, settings
 
 
 def answering(url: str) -> str:
@@ -179,6 +179,21 @@ def test_a_file_of_the_machines_owner_is_learned_by_a_process_that_the_page_star
                 break
             time.sleep(0.1)
         assert "everlearn.toml" in broken.problem
+
+
+def test_learning_that_leaves_files_says_what_they_wait_for(home: Home, visitor: Visitor) -> None:
+    settings(watch={**WATCH, "boundaries": "every(rows=1000)"}).save(home.folder / "everlearn.toml")
+    visitor.drop("mills.jsonl", row(1))
+    visitor.send("/learn/start", back="1")
+    for _ in range(1200):
+        told = visitor.get("/learn/1")
+        if "Gathering" in told.text or "Learning stopped" in told.text:
+            break
+        time.sleep(0.1)
+    assert "Gathering, boundaries 'every(rows=1000)': 1 files with 1 rows wait." in said(told)
+    assert re.search('<span lang="en">Gathering', visitor.get("/learn?lang=zh").text)
+    Inbox(home).move(Inbox(home).at(INBOX)[0], DONE)
+    assert "Gathering" not in visitor.get("/learn").text
 
 
 def test_a_file_waits_while_the_home_is_written_to(home: Home, visitor: Visitor) -> None:

@@ -221,6 +221,25 @@ def test_a_file_that_is_too_large_is_told_of_before_it_is_sent(home: Home, open_
         assert "bad.jsonl:1: not JSON" in page.inner_text("main")
 
 
+def test_a_page_that_looks_again_leads_to_the_sign_in_once_that_has_ended(home: Home, open_page: Callable[..., Seen], tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(f"desk {KEY}\n")
+    with served(home, keys=tmp_path / "keys") as url:
+        seen = open_page(url)
+        page = seen.page
+        page.goto("/learn")
+        page.get_by_label("Key").fill(KEY)
+        page.keyboard.press("Enter")
+        page.get_by_label("File to learn").set_input_files({"name": "a.jsonl", "mimeType": "text/plain", "buffer": row(1)})
+        page.get_by_role("button", name="Send").click()
+        page.wait_for_url("**/learn/*")
+        place = page.url
+        seen.context.clear_cookies()
+        page.wait_for_url("**/sign-in?*")
+        page.get_by_label("Key").fill(KEY)
+        page.keyboard.press("Enter")
+        page.wait_for_url(place)
+
+
 def test_a_key_signs_in_and_out(home: Home, open_page: Callable[..., Seen], tmp_path: Path) -> None:
     (tmp_path / "keys").write_text(f"desk {KEY}\n")
     with served(home, keys=tmp_path / "keys") as url:

@@ -96,7 +96,9 @@ def _dropping(routes: APIRouter, pages: Pages) -> None:
             return await _learn(pages, request, 400, "empty_file")
         with suppress(EverlearnError):  # tried again by itself; the page says where the file is
             await serving.writing.do(serving.uploads.hand_over)
-        claim = await serving.reading.do(partial(serving.uploads.claim, id))
+        claim = None
+        with suppress(EverlearnError):  # it was taken, whatever the look after it finds: the page of its id leads on
+            claim = await serving.reading.do(partial(serving.uploads.claim, id))
         return moved(f"/learn/{id if claim is None else claim.number}")
 
     @routes.post("/learn/start")
@@ -120,8 +122,7 @@ def _dropping(routes: APIRouter, pages: Pages) -> None:
             return pages.problem(request, 404, "no_file")
         if filed.number and id != filed.id:
             return moved(f"/learn/{filed.id}")
-        problem = "" if serving.teaching.running else told_to(request.scope, serving.teaching.problem)
-        about = {"watched": files.watched, "folder": pages.folder, "problem": problem}
+        about = {"watched": files.watched, "folder": pages.folder, **_taught(pages, request)}
         return pages.page(request, "file.html", filed=filed, steps=STEPS, **about)
 
 
@@ -130,9 +131,15 @@ async def _learn(pages: Pages, request: Request, status: int = 200, mistake: str
     files = await serving.reading.do(partial(Files, serving.home, serving.uploads))
     about = {"watched": watched(serving.home), "folder": pages.folder, "most": serving.table.most_bytes, "suffixes": ", ".join(SUFFIXES)}
     trusted = serving.uploads.trusts(request.scope["caller"], request.scope["own"])
-    problem = "" if serving.teaching.running else told_to(request.scope, serving.teaching.problem)
     shown = await serving.reading.do(files.every)
-    return pages.page(request, "learn.html", status, files=shown, trusted=trusted, mistake=mistake, problem=problem, **about)
+    return pages.page(request, "learn.html", status, files=shown, trusted=trusted, mistake=mistake, **_taught(pages, request), **about)
+
+
+def _taught(pages: Pages, request: Request) -> dict[str, str]:
+    """What the process that a page started ended with, and said last."""
+    teaching = pages.serving.teaching
+    ended = not teaching.running
+    return {"problem": told_to(request.scope, teaching.problem) if ended else "", "said": teaching.said if ended and request.scope["known"] else ""}
 
 
 def _signing(routes: APIRouter, pages: Pages) -> None:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from everlearn.serve.uploads import Upload, Uploads
+from everlearn.serve.uploads import Upload, Uploads, called
 from everlearn.versions.home import Home
-from everlearn.versions.inbox import DONE, INBOX, PLACES, QUARANTINE, REASON, REJECTED, Claim, Inbox
+from everlearn.versions.inbox import DONE, INBOX, QUARANTINE, REASON, REJECTED, Claim, Inbox
 from everlearn.versions.record import Version
 from everlearn.versions.watching import Watched, watched
 
-SETTLED = ("promoted", "refused", "rejected", "done")  # nothing changes any more by itself
+SETTLED = ("promoted", "by_hand", "refused", "rejected", "done")  # nothing changes any more by itself
+# In which order the places are read. A file moves on meanwhile: it is found in one that it comes to, also where it goes back to the inbox.
+ORDER = (INBOX, QUARANTINE, INBOX, DONE, REJECTED)
 STEPS = ("step_came", "step_learning", "step_testing", "step_decided")
 
 
 @dataclass(frozen=True, slots=True)
 class Filed:
-    """A file. id: its number in the inbox, or what it is called before it has one.   state: received, waiting, learning, quarantine, promoted, refused,
-    rejected or done.   step: of STEPS, how many are behind it.   share: of learning, 0 to 1, None where it is not being learned.   why: sentences, of the
-    gate or of what went wrong.   attempts: the versions that it led to, the one that counts last.
+    """A file. id: its number in the inbox, or what it is called before it has one.   state: received, waiting, learning, quarantine, promoted (the gate
+    accepted it), by_hand (it did not, and it was put into service), refused, rejected or done.   step: of STEPS, how many are behind it.   share: of
+    learning, 0 to 1, None where it is not being learned.   why: sentences, of the gate or of what went wrong.   attempts: the versions that it led to, the
+    one that counts last.
     """
 
     id: str
@@ -52,29 +54,26 @@ class Files:
 
     def __init__(self, home: Home, uploads: Uploads) -> None:
         self.home, self.uploads = home, uploads
-        self.watched = watched(home)
-        self._made, self._served = home.versions(), {move["version"] for move in home.moves}
+        self.watched, self._waiting = watched(home), uploads.waiting()
+        inbox = Inbox(home)
+        self._claims = {claim.number: (claim, place) for place in ORDER for claim in inbox.at(place)}
+        self._numbers = {id: claim.number for claim, _ in self._claims.values() for id in called(claim)}
+        self._served, self._made = {move["version"] for move in home.moves}, home.versions()  # last: what is done has its version
 
     def every(self) -> list[Filed]:
         """The newest first."""
-        received = [self._received(upload) for upload in reversed(self.uploads.waiting())]
-        return received + sorted(self._claimed(), key=lambda filed: -filed.number)
+        received = [self._received(upload) for upload in reversed(self._waiting) if upload.id not in self._numbers]
+        return received + [self._filed(*self._claims[number]) for number in sorted(self._claims, reverse=True)]
 
     def one(self, id: str) -> Filed | None:
         """By its number, or by what it was called before; None for none."""
-        if id.isascii() and id.isdecimal() and len(id) < 10:
-            return next((filed for filed in self._claimed() if filed.number == int(id)), None)
-        waits = next((upload for upload in self.uploads.waiting() if upload.id == id), None)
-        claim = self.uploads.claim(id)
-        return self.one(str(claim.number)) if claim is not None else None if waits is None else self._received(waits)
+        number = int(id) if id.isascii() and id.isdecimal() and len(id) < 10 else self._numbers.get(id, 0)
+        if number in self._claims:
+            return self._filed(*self._claims[number])
+        return next((self._received(upload) for upload in self._waiting if upload.id == id), None)
 
     def _received(self, upload: Upload) -> Filed:
         return Filed(upload.id, upload.name, upload.test, upload.time, "received", 1)
-
-    def _claimed(self) -> Iterator[Filed]:
-        inbox = Inbox(self.home)
-        for place in PLACES:
-            yield from (self._filed(claim, place) for claim in inbox.at(place))
 
     def _filed(self, claim: Claim, place: str) -> Filed:
         about = str(claim.number), claim.name, claim.test, claim.time
@@ -88,7 +87,8 @@ class Files:
         if counts is None:
             return Filed(*about, "done", 4)
         attempts = (*(version for version in mine if version is not counts), counts)
-        return Filed(*about, "promoted" if counts.accepted else "refused", 4, None, counts.reasons, attempts)
+        state = "promoted" if counts.accepted else "by_hand" if counts.id in self._served else "refused"
+        return Filed(*about, state, 4, None, counts.reasons, attempts)
 
     def _in_inbox(self, about: tuple[str, str, str, str], claim: Claim, mine: tuple[Version, ...], seen: Watched | None) -> Filed:
         if seen is None or seen.inbox != claim.number:

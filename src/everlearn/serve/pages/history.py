@@ -89,18 +89,21 @@ class History:
     """The home as it is at this moment."""
 
     def __init__(self, home: Home, standing: Standing) -> None:
-        self.home, self.versions, self.moves = home, home.versions(), home.moves
+        self.home, self.standing, self.moves = home, standing, home.moves
+        self.versions = home.versions()  # after the moves: whatever was put into service is there
         self.withdrawn, self.served = home.objects.withdrawn(), {move["version"] for move in self.moves}
         self.head = home.head
-        self.trial = standing.trial.version.id if standing.trial is not None else ""
+        self.answers, self.trial = standing.served.version.id, standing.trial.version.id if standing.trial is not None else ""
         self._by_id = {version.id: version for version in self.versions}
 
     def state(self, version: Version) -> str:
-        """The key of its state's words."""
+        """The key of its state's words. In service is what answers, whatever the home says: its head may be on trial, or impossible to open."""
+        if version.id == self.answers:
+            return "in_service"
         if version.id == self.trial:
             return "on_trial"
         if version.id == self.head.id:
-            return "in_service"
+            return "not_answering"
         if version.id in self.withdrawn:
             return "withdrawn"
         if version.id in self.served:
@@ -120,8 +123,8 @@ class History:
 
     @cached_property
     def since(self) -> str:
-        """When the version in service came into it."""
-        return self.moves[-1]["time"] if self.moves else ""
+        """When the version that answers was last put into service."""
+        return next((move["time"] for move in reversed(self.moves) if move["version"] == self.answers), "")
 
     def events(self) -> list[Event]:
         """The latest first: promotions, rollbacks, refusals."""

@@ -6,6 +6,10 @@ async function again() {
   const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
   if (!answer.ok) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (answer.redirected && !parts(page).length) {
+    location.assign(answer.url); // it is another page now, such as the sign-in
+    return;
+  }
   for (const fresh of parts(page)) {
     const shown = parts(document).find((part) => part.dataset.part === fresh.dataset.part);
     if (!shown) continue;

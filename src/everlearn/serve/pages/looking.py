@@ -49,7 +49,7 @@ def _life(routes: APIRouter, pages: Pages) -> None:
         problem = told_to(request.scope, serving.pool.problem or serving.feedback.problem or serving.uploads.problem)
         seen = await serving.reading.do(partial(watched, serving.home))
         drawn = {"line": history.line(shown), "heat": history.heat(shown), "shown": shown, "watched": seen, "folder": pages.folder}
-        return pages.page(request, "overview.html", history=history, standing=serving.pool.standing, problem=problem, **drawn)
+        return pages.page(request, "overview.html", history=history, standing=history.standing, problem=problem, **drawn)
 
     @routes.get("/versions")
     async def versions(request: Request, every: Every = False) -> Response:

@@ -24,6 +24,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     # states of a version
     "in_service": ("in service", "使用中"),
     "on_trial": ("on trial", "试用中"),
+    "not_answering": ("put into service, not answering", "已上线，未在回答"),
     "earlier": ("earlier", "曾上线"),
     "refused": ("refused", "未通过"),
     "withdrawn": ("withdrawn", "已撤回"),
@@ -185,7 +186,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "state_waiting": ("waiting", "等待中"),
     "state_learning": ("being learned", "学习中"),
     "state_quarantine": ("waits for approval", "待批准"),
-    "state_promoted": ("in service", "已上线"),
+    "state_promoted": ("accepted", "已通过"),
+    "state_by_hand": ("put into service by hand", "人工上线"),
     "state_refused": ("refused", "未通过"),
     "state_rejected": ("rejected", "已退回"),
     "state_done": ("done", "已完成"),
@@ -196,6 +198,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "says_quarantine": ("It is in quarantine. The owner of the home lets it in with:", "文件在隔离区。所有者可用下面的命令批准："),
     "says_promoted": ("It was learned and accepted: {version}.", "已学习并通过检查：{version}。"),
     "says_refused": ("It was learned, and the gate refused it: {version} did not go into service.", "已学习，但未通过准入检查：{version} 没有上线。"),
+    "says_by_hand": (
+        "It was learned and the gate refused it; {version} was put into service by hand.",
+        "已学习，未通过准入检查；{version} 由人工上线。",
+    ),
     "says_rejected": ("It cannot be learned.", "无法学习该文件。"),
     "says_done": ("It was dealt with, and no version of it is left.", "已处理完毕，没有留下对应的版本。"),
     "step_came": ("received", "收到"),
