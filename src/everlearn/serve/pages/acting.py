@@ -59,7 +59,8 @@ def _rolling_back(routes: APIRouter, pages: Pages) -> None:
             mistake = "not_served_before"
         else:
             try:
-                await serving.writing.do(partial(serving.home.rollback, found.id))
+                head = await serving.writing.do(partial(serving.home.rollback, found.id, only_from=history.head.id))
+                mistake = "" if head.id == found.id else "head_changed"
             except Busy:
                 mistake = "busy"
         if mistake or found is None:

@@ -19,7 +19,7 @@ from everlearn.serve.guard import Rates, hashed_key
 
 HOURS = 12  # that a sign-in lasts
 MOST = 1000  # sign-ins at once; the oldest goes first
-TRIES = 10  # keys a minute, from one address
+TRIES = 10  # wrong keys a minute, from one address
 VISITOR = re.compile(r"[A-Za-z0-9_-]{43}")
 FOLDERS = ("versions", "ask", "learn", "memory", "sign-in", "sign-out", "pages")  # where pages lie
 OPEN = ("sign-in", "pages")  # those that need no sign-in: the form itself, style and script
@@ -68,14 +68,16 @@ class Visits:
         return name if name and time.monotonic() < until else None
 
     def sign_in(self, key: str, address: str) -> str | None:
-        """The cookie of one who has this key, None for a wrong one. Raises TooManyTriesError after many from one address."""
+        """The cookie of one who has this key, None for a wrong one. Raises TooManyTriesError after many of them from one address, such as a proxy's,
+        behind which a right one still signs in.
+        """
         now, given, found = time.monotonic(), hashed_key(key.strip()), ""
-        if self.tries.wait(address, now):  # right or wrong, so that the right one among many is not told
-            raise TooManyTriesError
         for known, name in self.keys.items():
             if hmac.compare_digest(known, given):
                 found = name
         if not found:
+            if self.tries.wait(address, now):
+                raise TooManyTriesError
             return None
         visitor = secrets.token_urlsafe(32)
         self._known[_hash(visitor)] = (found, now + 3600 * HOURS)
@@ -100,7 +102,7 @@ class Visits:
 
 
 class TooManyTriesError(Exception):
-    """Too many keys from one address."""
+    """Too many wrong keys from one address."""
 
 
 def cookie(name: str, value: str, seconds: int | None = None, secure: bool = False) -> str:
