@@ -12,6 +12,7 @@ from everlearn.serve.guard import hashed_key
 from everlearn.serve.pages import visits
 from everlearn.serve.pages.visits import TRIES, TooManyTriesError, Visits, cookie, is_page
 from everlearn.serve.running import served
+from everlearn.serve.teaching import Teaching
 from everlearn.versions.inbox import INBOX, QUARANTINE, Inbox
 from tests.serve.calling import call
 from tests.serve.pages.conftest import Visitor, row, settings
@@ -22,7 +23,7 @@ KEY, OTHER = "a-key-of-the-desk-1", "a-key-of-the-press-2"
 @pytest.fixture
 def keyed(home: Home, tmp_path: Path) -> Iterator[Visitor]:
     (tmp_path / "keys").write_text(f"desk {KEY}\npress {OTHER}\n")
-    settings(serve={"trusted": ["upload:desk"]}).save(home.folder / "everlearn.toml")
+    settings(serve={"trusted": ["upload:desk"], "writers": ["desk"]}).save(home.folder / "everlearn.toml")
     with served(home, keys=tmp_path / "keys") as url:
         yield Visitor(url)
 
@@ -96,10 +97,36 @@ def test_a_sign_in_needs_its_form_and_leads_nowhere_else(keyed: Visitor) -> None
 def test_a_form_of_one_who_signed_in_is_no_form_of_another(keyed: Visitor, home: Home) -> None:
     desk, press = signed_in(keyed), signed_in(Visitor(keyed.url), OTHER)
     desk.get("/versions/v1/rollback")
-    press.get("/versions/v1/rollback")
-    assert press.send("/versions/v1/rollback", token=desk.token, head=home.head.id).status == 403
+    press.get("/learn")
+    assert press.send("/learn/start", token=desk.token).status == 403
+    press.get("/learn")
+    assert desk.send("/versions/v1/rollback", token=press.token, head=home.head.id).status == 403
+    desk.get("/versions/v1/rollback")
     assert home.head.number == 2
     assert "v1 is in service again." in desk.send("/versions/v1/rollback", head=home.head.id).text
+
+
+def test_only_who_may_write_rolls_back_and_starts_learning(keyed: Visitor, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = list[str]()
+    monkeypatch.setattr(Teaching, "start", lambda self: started.append(""))
+    desk, press = signed_in(keyed), signed_in(Visitor(keyed.url), OTHER)
+    press.drop("theirs.jsonl", row(1))
+    desk.drop("ours.jsonl", row(2))
+    for page, words in (("/versions", "Roll back to v1"), ("/versions/v1", "Roll back to v1"), ("/learn", "Learn now"), ("/learn/2", "Learn now")):
+        assert words in desk.get(page).text, page
+        assert words not in press.get(page).text, page
+    told = press.get("/versions/v1/rollback")
+    assert told.status == 403
+    assert "[serve] writers" in told.text
+    for path in ("/versions/v1/rollback", "/learn/start"):
+        press.get("/learn")
+        told = press.send(f"{path}?lang=zh", head=home.head.id)
+        assert told.status == 403
+        assert "只有可写入者才能这样做" in told.text
+    assert (home.head.number, started) == (2, [])
+    desk.get("/learn")
+    assert desk.send("/learn/start", False).status == 303
+    assert started == [""]
 
 
 def test_a_file_is_trusted_by_the_name_of_the_key(keyed: Visitor, home: Home) -> None:

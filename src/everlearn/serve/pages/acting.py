@@ -40,6 +40,8 @@ def _rolling_back(routes: APIRouter, pages: Pages) -> None:
 
     @routes.get("/versions/{name}/rollback")
     async def sure(request: Request, name: str) -> Response:
+        if not request.scope["writes"]:
+            return pages.problem(request, 403, "not_yours")
         history = await serving.reading.do(partial(History, serving.home, serving.pool.standing))
         found = version_called(history, name)
         if found is None or not history.can_return(found):
@@ -49,6 +51,8 @@ def _rolling_back(routes: APIRouter, pages: Pages) -> None:
     @routes.post("/versions/{name}/rollback")
     async def roll_back(request: Request, name: str) -> Response:
         form = await sent_form(request, pages.visits)
+        if not request.scope["writes"]:
+            return pages.problem(request, 403, "not_yours")
         history = await serving.reading.do(partial(History, serving.home, serving.pool.standing))
         found, mistake = version_called(history, name), ""
         if found is None:
@@ -103,6 +107,8 @@ def _dropping(routes: APIRouter, pages: Pages) -> None:
     @routes.post("/learn/start")
     async def start(request: Request) -> Response:
         form = await sent_form(request, pages.visits)
+        if not request.scope["writes"]:
+            return pages.problem(request, 403, "not_yours")
         with suppress(EverlearnError):
             await serving.writing.do(serving.uploads.hand_over)
         await serving.writing.do(serving.teaching.start)
@@ -122,14 +128,14 @@ def _dropping(routes: APIRouter, pages: Pages) -> None:
         if filed.number and id != filed.id:
             return moved(f"/learn/{filed.id}")
         problem = "" if serving.teaching.running else told_to(request.scope, serving.teaching.problem)
-        about = {"watched": files.watched, "folder": pages.folder, "problem": problem}
+        about = {"watched": files.watched, "folder": pages.folder(request), "problem": problem}
         return pages.page(request, "file.html", filed=filed, steps=STEPS, **about)
 
 
 async def _learn(pages: Pages, request: Request, status: int = 200, mistake: str = "") -> Response:
     serving = pages.serving
     files = await serving.reading.do(partial(Files, serving.home, serving.uploads))
-    about = {"watched": watched(serving.home), "folder": pages.folder, "most": serving.table.most_bytes, "suffixes": ", ".join(SUFFIXES)}
+    about = {"watched": watched(serving.home), "folder": pages.folder(request), "most": serving.table.most_bytes, "suffixes": ", ".join(SUFFIXES)}
     trusted = serving.uploads.trusts(request.scope["caller"], request.scope["own"])
     problem = "" if serving.teaching.running else told_to(request.scope, serving.teaching.problem)
     shown = await serving.reading.do(files.every)

@@ -48,7 +48,7 @@ def _life(routes: APIRouter, pages: Pages) -> None:
         shown = history.shown(every)
         problem = told_to(request.scope, serving.pool.problem or serving.feedback.problem or serving.uploads.problem)
         seen = await serving.reading.do(partial(watched, serving.home))
-        drawn = {"line": history.line(shown), "heat": history.heat(shown), "shown": shown, "watched": seen, "folder": pages.folder}
+        drawn = {"line": history.line(shown), "heat": history.heat(shown), "shown": shown, "watched": seen, "folder": pages.folder(request)}
         return pages.page(request, "overview.html", history=history, standing=serving.pool.standing, problem=problem, **drawn)
 
     @routes.get("/versions")

@@ -80,15 +80,15 @@ class Pages:
         )
         self.templates.filters |= {"day": day, "clock": clock, "percent": percent, "signed": signed, "bytes": size}
 
-    @property
-    def folder(self) -> str:
-        """The home as a command names it; where others sign in, they are not told where it lies."""
-        return "HOME" if self.visits.keys else str(self.serving.home.folder)
+    def folder(self, request: Request) -> str:
+        """The home as a command names it; only the owner of the machine is told where it lies."""
+        return str(self.serving.home.folder) if request.scope.get("own") else "HOME"
 
     def page(self, request: Request, template: str, status: int = 200, /, **given: object) -> HTMLResponse:
         """The page in the reader's language."""
         say, visitor = Say(language_of(request)), self.visits.visitor(request.scope)
-        begun, inside = visitor or token_urlsafe(32), not self.visits.keys or bool(request.scope.get("caller"))
+        begun = visitor or token_urlsafe(32)
+        inside = bool(request.scope.get("admitted")) and (not self.visits.keys or bool(request.scope.get("caller")))
         text = self.templates.get_template(template).render(
             say=say,
             lang=say.language,
@@ -96,6 +96,7 @@ class Pages:
             nav=NAV,
             place="/" + request.url.path.split("/")[1],
             inside=inside,
+            may=bool(request.scope.get("writes")),
             home=self.serving.home.folder.resolve().name if inside else "everlearn",
             who=self.visits.name(visitor),
             token=self.visits.token(begun),
