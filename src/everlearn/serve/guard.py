@@ -19,6 +19,8 @@ from everlearn.serve.refusals import refusal
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 OPEN = ("/health",)  # needs no key: load balancers have none; what they are told names no file
+SIGN_IN = "/sign-in"
+HERE = ("same-origin", "none")  # of Sec-Fetch-Site: a page of ours, or nobody's, such as an address that was typed
 FORWARDED = ("forwarded", "via", "x-real-ip", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto")  # headers that proxies add
 MOST_CALLERS = 10_000  # whose rate is remembered
 
@@ -120,13 +122,16 @@ class Guard:
         return None
 
     def _from_elsewhere(self, scope: Scope, headers: Headers) -> bool:
-        """Does a browser say that a page of another site, or of another port here, asks? Its link to a page may be followed where it asks nothing.
+        """Does a browser say that a page of another site, or of another port here, asks? Its link to a page may be followed where it asks nothing,
+        and so may the way from there to the sign-in, which the browser counts to the link.
 
         Programs, and browsers from before 2023, do not send the header (https://www.w3.org/TR/fetch-metadata/); these are told by Origin and Host alone.
         """
-        if headers.get("sec-fetch-site", "none") in ("same-origin", "none") or headers.get("origin") in self.limits.origins:
+        if headers.get("sec-fetch-site", "none") in HERE or headers.get("origin") in self.limits.origins:
             return False
-        return not (scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate" and not scope["query_string"])
+        query = scope["query_string"]
+        asks = bool(query) and not (scope["path"] == SIGN_IN and query.startswith(b"next=") and b"&" not in query)
+        return asks or not follows_link(scope)
 
     def _key_name(self, given: str) -> str | None:
         """Whose key it is; the time it takes says nothing about how much of it is right."""
@@ -167,6 +172,11 @@ class _Counted:
 
 class _TooLargeError(Exception):
     """A body that is longer than it may be."""
+
+
+def follows_link(scope: Scope) -> bool:
+    """Does a browser say that it is to show what is asked for, and nothing is sent?"""
+    return bool(scope["method"] == "GET" and Headers(scope=scope).get("sec-fetch-mode") == "navigate")
 
 
 def told_to(scope: Scope, problem: str) -> str:

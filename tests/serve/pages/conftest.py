@@ -101,7 +101,7 @@ class Visitor:
         return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
 
     def _told(self, told: Told) -> Told:
-        for name, value in re.findall(r"(everlearn-\w+)=([^;,]*)", told.headers.get("set-cookie", "")):
+        for name, value in re.findall(r"(everlearn-[\w-]+)=([^;,]*)", told.headers.get("set-cookie", "")):
             self.cookies[name] = value
         self.page = told.text or self.page
         return told

@@ -63,13 +63,48 @@ def test_a_key_signs_in_for_the_pages_alone_and_out_again(keyed: Visitor) -> Non
     assert page.status == 200
     assert "Signed in as desk" in page.text
     assert keyed.get("/sign-in").status == 303
-    name, value = next(iter(keyed.cookies.items()))
-    assert call(keyed.url, "GET", "/v1/models", None, None, Cookie=f"{name}={value}").status == 401
-    assert call(keyed.url, "GET", "/metrics", None, None, Cookie=f"{name}={value}", Accept="text/html").status == 401
+    cookies = "; ".join(f"{name}={value}" for name, value in keyed.cookies.items())
+    assert len(keyed.cookies) == 2  # for forms, and for who signed in
+    assert call(keyed.url, "GET", "/v1/models", None, None, Cookie=cookies).status == 401
+    assert call(keyed.url, "GET", "/metrics", None, None, Cookie=cookies, Accept="text/html").status == 401
     assert call(keyed.url, "GET", "/versions", None, None, Authorization=f"Bearer {OTHER}").status == 200
     keyed.get("/versions")
     assert keyed.send("/sign-out", False).headers["location"] == "/sign-in"
     assert keyed.get("/versions").status == 303
+
+
+LINK = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"}
+
+
+def test_a_link_of_another_site_signs_nobody_out(keyed: Visitor) -> None:
+    desk = signed_in(keyed)
+    (forms,) = (name for name in desk.cookies if name.endswith("-forms"))
+    there = Visitor(desk.url, {forms: desk.cookies[forms]})  # as a browser follows it: without the cookie that is Strict
+    told = there.get("/versions/v2", **LINK)
+    assert (told.status, told.headers["location"]) == (303, "/sign-in?next=%2Fversions%2Fv2")
+    told = there.get(told.headers["location"], **LINK)
+    assert (told.status, told.headers["refresh"]) == (200, "0; url=/versions/v2")
+    assert "set-cookie" not in told.headers
+    assert desk.get("/versions/v2").status == 200
+    for place, headers, status in (("/sign-in?next=/&lang=zh", LINK, 403), ("/sign-in?next=/", {**LINK, "Sec_Fetch_Mode": "no-cors"}, 403)):
+        assert there.get(place, **headers).status == status
+    assert "refresh" not in there.get("/sign-in?next=/ask%3Fq%3Dowl", **LINK).headers  # a link asks nothing
+    assert "refresh" not in there.get("/sign-in?next=/versions", Sec_Fetch_Site="same-origin").headers
+    new = Visitor(desk.url)  # one who was never here signs in with the form that the link led to
+    new.get("/sign-in?next=/versions", **LINK)
+    assert new.send("/sign-in", False, key=KEY, next="/versions").headers["location"] == "/versions"
+
+
+def test_a_page_of_another_site_does_not_break_the_forms_that_are_open(visitor: Visitor, home: Home) -> None:
+    assert "SameSite=Lax" in visitor.get("/versions/v1/rollback").headers["set-cookie"]
+    for headers in (LINK, {**LINK, "Sec_Fetch_Mode": "no-cors"}, {**LINK, "Sec_Fetch_Site": "same-site", "Sec_Fetch_Mode": "cors"}):
+        bare = call(visitor.url, "POST", "/learn", None, b"", Accept="text/html", **headers)
+        assert (bare.status, bare.headers.get("set-cookie")) == (403, None)
+    assert "set-cookie" not in Visitor(visitor.url, visitor.cookies).get("/", **LINK).headers
+    assert visitor.send("/versions/v1/rollback", False, head=home.head.id).status == 303
+    new = Visitor(visitor.url)  # and a form that a link led to can be sent
+    new.get("/learn", **LINK)
+    assert new.send("/learn").status == 400
 
 
 def test_wrong_keys_are_told_so_and_counted(keyed: Visitor) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import re
 from contextlib import suppress
 from functools import partial
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -149,7 +150,11 @@ def _signing(routes: APIRouter, pages: Pages) -> None:
     async def sign_in(request: Request) -> Response:
         if not visits.keys or visits.name(visits.visitor(request.scope)) is not None:
             return moved("/")
-        return pages.page(request, "sign_in.html", next=_ours(request.query_params.get("next", "/")), hours=HOURS, mistake="")
+        place = _ours(request.query_params.get("next", "/"))
+        answer = pages.page(request, "sign_in.html", next=place, hours=HOURS, mistake="")
+        if request.headers.get("sec-fetch-site") == "cross-site" and "?" not in place:
+            answer.headers["Refresh"] = f"0; url={quote(place)}"  # asked by this page itself the browser sends the cookie of who signed in, if it has one
+        return answer
 
     @routes.post("/sign-in")
     async def signed_in(request: Request) -> Response:

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from everlearn.serve.guard import HERE, follows_link
 from everlearn.serve.pages.sentences import Sentence, sentence
 from everlearn.serve.pages.visits import Visits, cookie
 from everlearn.serve.pages.words import LANGUAGES, WORDS
@@ -86,8 +87,8 @@ class Pages:
 
     def page(self, request: Request, template: str, status: int = 200, /, **given: object) -> HTMLResponse:
         """The page in the reader's language."""
-        say, visitor = Say(language_of(request)), self.visits.visitor(request.scope)
-        begun = visitor or token_urlsafe(32)
+        say, browser = Say(language_of(request)), self.visits.browser(request.scope)
+        begun = browser or token_urlsafe(32)
         inside = bool(request.scope.get("admitted")) and (not self.visits.keys or bool(request.scope.get("caller")))
         text = self.templates.get_template(template).render(
             say=say,
@@ -98,14 +99,14 @@ class Pages:
             inside=inside,
             may=bool(request.scope.get("writes")),
             home=self.serving.home.folder.resolve().name if inside else "everlearn",
-            who=self.visits.name(visitor),
+            who=self.visits.name(browser),
             token=self.visits.token(begun),
             version=VERSION,
             **given,
         )
         answer = HTMLResponse(text, status, headers={**GUARDED, "Vary": "Accept-Language, Cookie", "Content-Language": say.language})
-        if not visitor:
-            answer.headers.append("set-cookie", cookie(self.visits.cookie, begun))
+        if not browser and (request.headers.get("sec-fetch-site", "none") in HERE or follows_link(request.scope)):  # else it may have one that was not sent
+            answer.headers.append("set-cookie", cookie(self.visits.forms, begun, same="Lax"))
         if request.query_params.get("lang") in LANGUAGES:
             answer.headers.append("set-cookie", cookie(LANGUAGE, say.language, YEAR))
         return answer
