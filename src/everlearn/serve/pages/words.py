@@ -170,7 +170,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "从这里上传的文件先进入隔离区，待所有者批准；<code>[serve] trusted</code> 列出无需等待的来源。",
     ),
     "watching": ("<code>everlearn watch</code> is running and learns what is in the inbox.", "<code>everlearn watch</code> 正在运行，会学习收件箱中的文件。"),
-    "nobody_watches": ("Nobody is watching the inbox. So that whatever comes is learned by itself, start:", "目前没有进程监视收件箱。要让新文件自动学习，请运行："),
+    "nobody_watches": (
+        "Nobody is watching the inbox. So that whatever comes is learned by itself, start:",
+        "目前没有进程监视收件箱。要让新文件自动学习，请运行：",
+    ),
     "learn_now": ("Learn now", "立即学习"),
     "learn_now_about": ("Everything in the inbox, in its order, by a process of its own.", "由单独的进程按顺序学习收件箱中的全部文件。"),
     "learning_failed": ("Learning stopped.", "学习中断。"),
