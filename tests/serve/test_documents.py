@@ -56,6 +56,16 @@ def test_a_source_is_taken_back_from_the_file_too(documents: Documents) -> None:
     assert documents.delete("nobody") == 0
 
 
+def test_what_two_sources_say_loses_the_one_that_is_taken_back(documents: Documents, home: Home) -> None:
+    documents.add([Passage("The bridge of Upton is closed.", source="A"), Passage("The bridge of Upton is closed.", source="C")])
+    assert documents.delete("A") == 1
+    assert '"A"' not in documents.path.read_text()
+    for known in (documents, Documents(home)):
+        assert [found.passage.sources for found in known.search("bridge of Upton", 1)] == [("C",)]
+    assert documents.delete("C") == 1
+    assert "Upton" not in documents.path.read_text()
+
+
 def test_what_cannot_be_taken_in_changes_nothing(documents: Documents, home: Home) -> None:
     with pytest.raises(DataError, match="two passages have one id"):
         documents.add([Passage("Another text.", id=MAYORS[2].id)])

@@ -85,11 +85,27 @@ def test_only_writers_write_and_delete_documents(guarded: tuple[str, Home]) -> N
 
 
 def test_who_writes_where_there_is_no_list() -> None:
-    assert Limits(own=True).writes("")  # no keys, and only this machine reaches it
+    assert Limits(own=True).writes("", own=True)  # no keys, and only this machine reaches it
+    assert not Limits(own=True).writes("")  # by a proxy
     assert not Limits().writes("")
     assert not Limits(keys={b"": "desk"}).writes("desk")
     assert Limits(writers=["*"]).writes("")
-    assert not Limits(writers=["desk"], own=True).writes("")
+    assert not Limits(writers=["desk"], own=True).writes("", own=True)
+
+
+def test_who_comes_through_a_proxy_is_not_the_owner_of_the_machine(home: Home) -> None:
+    documents = {"documents": [{"text": "The gate of Ashford is open.", "source": "gazette"}]}
+    with served(home) as url:
+        for name in ("Forwarded", "Via", "X_Real_IP", "X_Forwarded_For", "X_Forwarded_Host", "X_Forwarded_Proto"):
+            assert call(url, "POST", "/v1/documents", documents, **{name: "x"}).status == 403
+            assert str(home.folder) not in call(url, "GET", "/learn", None, None, **{name: "x"}).text
+        place = urlsplit(url)
+        with socket.create_connection((place.hostname, place.port), timeout=60) as line:  # as nginx asks where it adds no header
+            line.sendall(b"DELETE /v1/documents?source=gazette HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            assert line.recv(4096).startswith(b"HTTP/1.1 403")
+        assert str(home.folder) in call(url, "GET", "/learn").text
+        assert home.folder.name not in call(url, "GET", "/", None, None, Host="evil.example").text
+        assert call(url, "POST", "/v1/documents", documents).json["new"] == 1
 
 
 def test_only_known_names_and_origins_are_answered(guarded: tuple[str, Home]) -> None:

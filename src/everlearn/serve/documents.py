@@ -64,16 +64,17 @@ class Documents:
         return told
 
     def delete(self, source: str) -> int:
-        """Take out everything a source said; how many passages went."""
+        """Take out everything a source said; how many rows of the file went, also of what others say too, which stays in their names."""
         with self.home.arriving(), self._lock:
             store = self._current()
-            gone = store.delete(source=source) if len(store) else 0
-            if gone:
+            rows = rows_in(self.path) if self.path.exists() else []
+            kept = [row for row in rows if row.get("source") != source]
+            if len(kept) < len(rows):
                 self._seen = None
-                kept = [row for row in rows_in(self.path) if row.get("source") != source]
+                store.delete(source=source)
                 write_whole(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
                 self._noted(store)
-        return gone
+        return len(rows) - len(kept)
 
     def search(self, query: str, k: int, as_of: str = "") -> list[Found]:
         """The k best passages for a question by its words, as they hold at a date, "" for now."""

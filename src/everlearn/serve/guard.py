@@ -19,6 +19,9 @@ from everlearn.serve.refusals import refusal
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 OPEN = ("/health",)  # needs no key: load balancers have none; what they are told names no file
+SIGN_IN = "/sign-in"
+HERE = ("same-origin", "none")  # of Sec-Fetch-Site: a page of ours, or nobody's, such as an address that was typed
+FORWARDED = ("forwarded", "via", "x-real-ip", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto")  # headers that proxies add
 MOST_CALLERS = 10_000  # whose rate is remembered
 
 
@@ -26,7 +29,7 @@ MOST_CALLERS = 10_000  # whose rate is remembered
 class Limits:
     """hosts: names the server is reached by, besides those of this machine.   origins: pages of other sites that may call.   keys: names by the keys'
     SHA-256; none for no keys.   most_bytes: of a body.   rate: requests a minute, 0 for no limit.   writers: patterns of the names that may write and
-    delete documents.   own: only this machine reaches it, and it has no keys, so whoever calls is its owner.
+    delete documents, roll back and start learning.   own: only this machine reaches it, and it has no keys, so whoever calls without a proxy is its owner.
     """
 
     hosts: Sequence[str] = ()
@@ -37,9 +40,9 @@ class Limits:
     writers: Sequence[str] = ()
     own: bool = False
 
-    def writes(self, name: str) -> bool:
-        """May this caller, by the key's name or "" for none, write and delete documents? Without a list only the owner of the machine may."""
-        return any(fnmatchcase(name, pattern) for pattern in self.writers) if self.writers else self.own
+    def writes(self, name: str, own: bool = False) -> bool:
+        """May this caller, by the key's name or "" for none, change what others are told? Without a list only the owner of the machine may. own: it is."""
+        return any(fnmatchcase(name, pattern) for pattern in self.writers) if self.writers else own
 
 
 class Rates:
@@ -73,7 +76,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        scope["caller"], scope["own"], scope["known"], scope["writes"] = "", self.limits.own, False, False
+        scope["caller"], scope["own"], scope["admitted"], scope["known"], scope["writes"] = "", False, False, False, False
         answer = self._refusal(scope)
         if answer is not None:
             await answer(scope, receive, send)
@@ -96,6 +99,7 @@ class Guard:
                 f"Pages of other sites may not call here (Sec-Fetch-Site={headers['sec-fetch-site'][:20]!r}). Open the address itself, or name the page's"
                 " origin in [serve] origins of everlearn.toml.",
             )
+        scope["admitted"], scope["own"] = True, self.limits.own and not _forwarded(scope, headers)
         if self.limits.keys:
             name = self._key_name(headers.get("authorization", ""))
             name = self.visitor(scope) if name is None else name
@@ -104,8 +108,8 @@ class Guard:
                     401, "This server needs a key that it knows: Authorization: Bearer KEY.", "invalid_api_key", headers={"WWW-Authenticate": "Bearer"}
                 )
             scope["caller"] = name or ""
-        scope["known"] = self.limits.own or bool(scope["caller"])
-        scope["writes"] = self.limits.writes(scope["caller"])
+        scope["known"] = scope["own"] or bool(scope["caller"])
+        scope["writes"] = self.limits.writes(scope["caller"], scope["own"])
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self.limits.most_bytes:
             return _too_large(self.limits.most_bytes)
@@ -118,13 +122,16 @@ class Guard:
         return None
 
     def _from_elsewhere(self, scope: Scope, headers: Headers) -> bool:
-        """Does a browser say that a page of another site, or of another port here, asks? Its link to a page may be followed where it asks nothing.
+        """Does a browser say that a page of another site, or of another port here, asks? Its link to a page may be followed where it asks nothing,
+        and so may the way from there to the sign-in, which the browser counts to the link.
 
         Programs, and browsers from before 2023, do not send the header (https://www.w3.org/TR/fetch-metadata/); these are told by Origin and Host alone.
         """
-        if headers.get("sec-fetch-site", "none") in ("same-origin", "none") or headers.get("origin") in self.limits.origins:
+        if headers.get("sec-fetch-site", "none") in HERE or headers.get("origin") in self.limits.origins:
             return False
-        return not (scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate" and not scope["query_string"])
+        query = scope["query_string"]
+        asks = bool(query) and not (scope["path"] == SIGN_IN and query.startswith(b"next=") and b"&" not in query)
+        return asks or not follows_link(scope)
 
     def _key_name(self, given: str) -> str | None:
         """Whose key it is; the time it takes says nothing about how much of it is right."""
@@ -167,6 +174,11 @@ class _TooLargeError(Exception):
     """A body that is longer than it may be."""
 
 
+def follows_link(scope: Scope) -> bool:
+    """Does a browser say that it is to show what is asked for, and nothing is sent?"""
+    return bool(scope["method"] == "GET" and Headers(scope=scope).get("sec-fetch-mode") == "navigate")
+
+
 def told_to(scope: Scope, problem: str) -> str:
     """What is wrong, as far as this caller may know: it may name files."""
     return problem if not problem or scope["known"] else "A key is needed to be told what is wrong: it may name files."
@@ -187,6 +199,11 @@ def _name(host: str) -> str:
         return ""
     inner = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     return inner.lower().rstrip(".")
+
+
+def _forwarded(scope: Scope, headers: Headers) -> bool:
+    """Did it come through a proxy, so that its caller may be on any machine? By its headers, or HTTP/1.0, which nginx speaks where it adds none."""
+    return scope["http_version"] == "1.0" or any(name in headers for name in FORWARDED)
 
 
 def _too_large(most: int) -> Response:

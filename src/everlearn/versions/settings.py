@@ -139,7 +139,8 @@ class ServeTable(_Table):
     )
     writers: list[str] = Field(
         default=[],
-        description="names of the keys that may write and delete documents, * is any text; empty: nobody, but all who call on this machine without keys",
+        description="names of the keys that may write and delete documents, roll back and start learning by the pages, * is any text; empty: nobody, but"
+        " all who call on this machine without keys and without a proxy",
     )
     feedback_rows: int = Field(default=20, ge=1, description="rows of feedback that make a file of the inbox")
     feedback_minutes: float = Field(default=60.0, ge=0, description="after which fewer rows make one too")

@@ -24,7 +24,25 @@ WATCH = {"settle": 0.0, "every": 0.05}
 PATHS = ("/", "/versions", "/versions/v0", "/versions/v2", "/versions/v3", "/versions/v1/rollback", "/ask", "/learn", "/memory", "/memory?q=mayor", "/nowhere")
 
 # Names and commands that have no Chinese; everything else in Latin letters is a text that was left in English.
-NAMES = {"everlearn", "UTC", "diff", "watch", "serve", "trusted", "JSON", "Lines", "CSV", "parquet", "lancedb", "pip", "install", "memory", "v1", "documents"}
+NAMES = {
+    "everlearn",
+    "UTC",
+    "diff",
+    "watch",
+    "serve",
+    "trusted",
+    "writers",
+    "JSON",
+    "Lines",
+    "CSV",
+    "parquet",
+    "lancedb",
+    "pip",
+    "install",
+    "memory",
+    "v1",
+    "documents",
+}
 
 
 def settings(**tables: object) -> HomeSettings:
@@ -101,7 +119,7 @@ class Visitor:
         return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
 
     def _told(self, told: Told) -> Told:
-        for name, value in re.findall(r"(everlearn-\w+)=([^;,]*)", told.headers.get("set-cookie", "")):
+        for name, value in re.findall(r"(everlearn-[\w-]+)=([^;,]*)", told.headers.get("set-cookie", "")):
             self.cookies[name] = value
         self.page = told.text or self.page
         return told

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from everlearn import Home, approve, watch
+from everlearn.serve.pages.history import History
 from everlearn.serve.running import served
 from everlearn.serve.teaching import Teaching
 from everlearn.versions.inbox import DONE, INBOX, QUARANTINE, Inbox
+from everlearn.versions.record import Version
 from everlearn.versions.watching import Watcher
 from tests.serve.calling import Told, call
 from tests.serve.pages.conftest import WATCH, Visitor, row, settings
@@ -48,6 +50,29 @@ def test_a_rollback_is_real_and_answers_at_once(home: Home, visitor: Visitor) ->
     stale = visitor.send("/versions/v1/rollback", head=head[1].replace(head[1][0], "x", 1))
     assert (stale.status, home.head.number) == (400, 2)
     assert "Another version has come into service meanwhile" in stale.text
+
+
+def test_a_rollback_is_only_from_the_version_that_the_reader_saw(home: Home, visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor.get("/versions/v1/rollback")
+    head, can_return = home.head.id, History.can_return
+
+    def meanwhile(self: History, version: Version) -> bool:
+        """Another comes into service between the look and the rollback."""
+        found = can_return(self, version)
+        home.rollback("v0")
+        return found
+
+    with monkeypatch.context() as changed:
+        changed.setattr(History, "can_return", meanwhile)
+        told = visitor.send("/versions/v1/rollback", head=head)
+    assert (told.status, home.head.number) == (400, 0)
+    assert "Another version has come into service meanwhile" in told.text
+
+
+def test_a_version_is_in_service_again_only_if_it_is(visitor: Visitor) -> None:
+    assert "is in service again" not in visitor.get("/versions/v1?done=rollback").text
+    assert "the server is opening it" not in visitor.get("/versions/v1?done=opening").text
+    assert "v2 is in service again." in visitor.get("/versions/v2?done=rollback").text
 
 
 def test_only_what_served_before_is_put_back(home: Home, visitor: Visitor) -> None:

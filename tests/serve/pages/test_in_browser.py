@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -261,3 +262,30 @@ def test_a_key_signs_in_and_out(home: Home, open_page: Callable[..., Seen], tmp_
         page.get_by_role("button", name="退出登录").click()
         page.goto("/versions")
         assert page.get_by_role("heading", level=1).inner_text() == "登录"
+
+
+def test_who_signed_in_follows_a_link_of_another_site(home: Home, browser: Any, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(f"desk {KEY}\n")
+    with served(home, keys=tmp_path / "keys") as url:
+        context = browser.new_context()
+        try:
+            page, link, shown = context.new_page(), f'<a href="{url}/versions/v2">a link</a>', list[str]()
+            page.on("framenavigated", lambda frame: shown.append(frame.url))
+            page.set_content(link)  # of a page without an address: another site
+            page.get_by_role("link").click()
+            end = time.monotonic() + PATIENCE
+            while sum("/sign-in" in place for place in shown) < 2:  # it looks again as itself whether somebody is signed in
+                assert time.monotonic() < end, shown
+                page.wait_for_timeout(20)
+            page.get_by_label("Key").fill(KEY)  # nobody is: the form that it leads to works
+            page.get_by_role("button", name="Sign in").click()
+            page.get_by_role("heading", name="Version 2").wait_for()
+            other = context.new_page()
+            other.set_content(link)
+            other.get_by_role("link").click()
+            other.get_by_role("heading", name="Version 2").wait_for()
+            assert other.get_by_role("button", name="Sign out").is_visible()
+            page.goto(f"{url}/versions/v1")
+            assert page.get_by_role("button", name="Sign out").is_visible()
+        finally:
+            context.close()

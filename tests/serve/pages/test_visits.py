@@ -12,6 +12,7 @@ from everlearn.serve.guard import hashed_key
 from everlearn.serve.pages import visits
 from everlearn.serve.pages.visits import TRIES, TooManyTriesError, Visits, cookie, is_page
 from everlearn.serve.running import served
+from everlearn.serve.teaching import Teaching
 from everlearn.versions.inbox import INBOX, QUARANTINE, Inbox
 from tests.serve.calling import call
 from tests.serve.pages.conftest import Visitor, row, settings
@@ -22,7 +23,7 @@ KEY, OTHER = "a-key-of-the-desk-1", "a-key-of-the-press-2"
 @pytest.fixture
 def keyed(home: Home, tmp_path: Path) -> Iterator[Visitor]:
     (tmp_path / "keys").write_text(f"desk {KEY}\npress {OTHER}\n")
-    settings(serve={"trusted": ["upload:desk"]}).save(home.folder / "everlearn.toml")
+    settings(serve={"trusted": ["upload:desk"], "writers": ["desk"]}).save(home.folder / "everlearn.toml")
     with served(home, keys=tmp_path / "keys") as url:
         yield Visitor(url)
 
@@ -62,13 +63,48 @@ def test_a_key_signs_in_for_the_pages_alone_and_out_again(keyed: Visitor) -> Non
     assert page.status == 200
     assert "Signed in as desk" in page.text
     assert keyed.get("/sign-in").status == 303
-    name, value = next(iter(keyed.cookies.items()))
-    assert call(keyed.url, "GET", "/v1/models", None, None, Cookie=f"{name}={value}").status == 401
-    assert call(keyed.url, "GET", "/metrics", None, None, Cookie=f"{name}={value}", Accept="text/html").status == 401
+    cookies = "; ".join(f"{name}={value}" for name, value in keyed.cookies.items())
+    assert len(keyed.cookies) == 2  # for forms, and for who signed in
+    assert call(keyed.url, "GET", "/v1/models", None, None, Cookie=cookies).status == 401
+    assert call(keyed.url, "GET", "/metrics", None, None, Cookie=cookies, Accept="text/html").status == 401
     assert call(keyed.url, "GET", "/versions", None, None, Authorization=f"Bearer {OTHER}").status == 200
     keyed.get("/versions")
     assert keyed.send("/sign-out", False).headers["location"] == "/sign-in"
     assert keyed.get("/versions").status == 303
+
+
+LINK = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"}
+
+
+def test_a_link_of_another_site_signs_nobody_out(keyed: Visitor) -> None:
+    desk = signed_in(keyed)
+    (forms,) = (name for name in desk.cookies if name.endswith("-forms"))
+    there = Visitor(desk.url, {forms: desk.cookies[forms]})  # as a browser follows it: without the cookie that is Strict
+    told = there.get("/versions/v2", **LINK)
+    assert (told.status, told.headers["location"]) == (303, "/sign-in?next=%2Fversions%2Fv2")
+    told = there.get(told.headers["location"], **LINK)
+    assert (told.status, told.headers["refresh"]) == (200, "0; url=/versions/v2")
+    assert "set-cookie" not in told.headers
+    assert desk.get("/versions/v2").status == 200
+    for place, headers, status in (("/sign-in?next=/&lang=zh", LINK, 403), ("/sign-in?next=/", {**LINK, "Sec_Fetch_Mode": "no-cors"}, 403)):
+        assert there.get(place, **headers).status == status
+    assert "refresh" not in there.get("/sign-in?next=/ask%3Fq%3Dowl", **LINK).headers  # a link asks nothing
+    assert "refresh" not in there.get("/sign-in?next=/versions", Sec_Fetch_Site="same-origin").headers
+    new = Visitor(desk.url)  # one who was never here signs in with the form that the link led to
+    new.get("/sign-in?next=/versions", **LINK)
+    assert new.send("/sign-in", False, key=KEY, next="/versions").headers["location"] == "/versions"
+
+
+def test_a_page_of_another_site_does_not_break_the_forms_that_are_open(visitor: Visitor, home: Home) -> None:
+    assert "SameSite=Lax" in visitor.get("/versions/v1/rollback").headers["set-cookie"]
+    for headers in (LINK, {**LINK, "Sec_Fetch_Mode": "no-cors"}, {**LINK, "Sec_Fetch_Site": "same-site", "Sec_Fetch_Mode": "cors"}):
+        bare = call(visitor.url, "POST", "/learn", None, b"", Accept="text/html", **headers)
+        assert (bare.status, bare.headers.get("set-cookie")) == (403, None)
+    assert "set-cookie" not in Visitor(visitor.url, visitor.cookies).get("/", **LINK).headers
+    assert visitor.send("/versions/v1/rollback", False, head=home.head.id).status == 303
+    new = Visitor(visitor.url)  # and a form that a link led to can be sent
+    new.get("/learn", **LINK)
+    assert new.send("/learn").status == 400
 
 
 def test_wrong_keys_are_told_so_and_counted(keyed: Visitor) -> None:
@@ -77,11 +113,13 @@ def test_wrong_keys_are_told_so_and_counted(keyed: Visitor) -> None:
         told = keyed.send("/sign-in", key=KEY[:-1], next="/")
         assert told.status == 403
         assert "does not know this key" in told.text
-    told = keyed.send("/sign-in", key=KEY, next="/")  # whether it is right is not told
+    told = keyed.send("/sign-in", key=KEY[:-1], next="/")
     assert told.status == 429
     assert told.headers["retry-after"] == "60"
     assert keyed.get("/").status == 303
-    assert "错误次数过多" in Visitor(keyed.url, keyed.cookies, keyed.page).send("/sign-in?lang=zh", key=KEY).text
+    keyed.get("/sign-in")
+    assert "错误次数过多" in Visitor(keyed.url, keyed.cookies, keyed.page).send("/sign-in?lang=zh", key=OTHER[:-1]).text
+    assert keyed.send("/sign-in", key=KEY, next="/").status == 200  # who shares the address, such as a proxy's, is not kept out
 
 
 def test_a_sign_in_needs_its_form_and_leads_nowhere_else(keyed: Visitor) -> None:
@@ -94,10 +132,36 @@ def test_a_sign_in_needs_its_form_and_leads_nowhere_else(keyed: Visitor) -> None
 def test_a_form_of_one_who_signed_in_is_no_form_of_another(keyed: Visitor, home: Home) -> None:
     desk, press = signed_in(keyed), signed_in(Visitor(keyed.url), OTHER)
     desk.get("/versions/v1/rollback")
-    press.get("/versions/v1/rollback")
-    assert press.send("/versions/v1/rollback", token=desk.token, head=home.head.id).status == 403
+    press.get("/learn")
+    assert press.send("/learn/start", token=desk.token).status == 403
+    press.get("/learn")
+    assert desk.send("/versions/v1/rollback", token=press.token, head=home.head.id).status == 403
+    desk.get("/versions/v1/rollback")
     assert home.head.number == 2
     assert "v1 is in service again." in desk.send("/versions/v1/rollback", head=home.head.id).text
+
+
+def test_only_who_may_write_rolls_back_and_starts_learning(keyed: Visitor, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = list[str]()
+    monkeypatch.setattr(Teaching, "start", lambda self: started.append(""))
+    desk, press = signed_in(keyed), signed_in(Visitor(keyed.url), OTHER)
+    press.drop("theirs.jsonl", row(1))
+    desk.drop("ours.jsonl", row(2))
+    for page, words in (("/versions", "Roll back to v1"), ("/versions/v1", "Roll back to v1"), ("/learn", "Learn now"), ("/learn/2", "Learn now")):
+        assert words in desk.get(page).text, page
+        assert words not in press.get(page).text, page
+    told = press.get("/versions/v1/rollback")
+    assert told.status == 403
+    assert "[serve] writers" in told.text
+    for path in ("/versions/v1/rollback", "/learn/start"):
+        press.get("/learn")
+        told = press.send(f"{path}?lang=zh", head=home.head.id)
+        assert told.status == 403
+        assert "只有可写入者才能这样做" in told.text
+    assert (home.head.number, started) == (2, [])
+    desk.get("/learn")
+    assert desk.send("/learn/start", False).status == 303
+    assert started == [""]
 
 
 def test_a_file_is_trusted_by_the_name_of_the_key(keyed: Visitor, home: Home) -> None:
@@ -125,10 +189,11 @@ def test_a_sign_in_ends_by_itself_and_many_push_the_oldest_out(tmp_path: Path, m
     assert known.name(first) is None
     made = [known.sign_in(KEY, "here") for _ in range(4)]
     assert [known.name(one or "") for one in made] == [None, "desk", "desk", "desk"]
-    assert [known.sign_in("wrong", "here") for _ in range(TRIES - 4)] == [None] * (TRIES - 4)
+    assert [known.sign_in("wrong", "here") for _ in range(TRIES)] == [None] * TRIES
     with pytest.raises(TooManyTriesError):
-        known.sign_in(KEY, "here")
-    assert known.sign_in(KEY, "elsewhere") is not None
+        known.sign_in("wrong", "here")
+    assert known.sign_in("wrong", "elsewhere") is None
+    assert known.sign_in(KEY, "here") is not None
     assert Visits(tmp_path, known.keys).name(made[-1] or "") is None
     assert known.name("") is None
 

@@ -6,6 +6,7 @@ import asyncio
 import re
 from contextlib import suppress
 from functools import partial
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -40,6 +41,8 @@ def _rolling_back(routes: APIRouter, pages: Pages) -> None:
 
     @routes.get("/versions/{name}/rollback")
     async def sure(request: Request, name: str) -> Response:
+        if not request.scope["writes"]:
+            return pages.problem(request, 403, "not_yours")
         history = await serving.reading.do(partial(History, serving.home, serving.pool.standing))
         found = version_called(history, name)
         if found is None or not history.can_return(found):
@@ -49,6 +52,8 @@ def _rolling_back(routes: APIRouter, pages: Pages) -> None:
     @routes.post("/versions/{name}/rollback")
     async def roll_back(request: Request, name: str) -> Response:
         form = await sent_form(request, pages.visits)
+        if not request.scope["writes"]:
+            return pages.problem(request, 403, "not_yours")
         history = await serving.reading.do(partial(History, serving.home, serving.pool.standing))
         found, mistake = version_called(history, name), ""
         if found is None:
@@ -59,7 +64,8 @@ def _rolling_back(routes: APIRouter, pages: Pages) -> None:
             mistake = "not_served_before"
         else:
             try:
-                await serving.writing.do(partial(serving.home.rollback, found.id))
+                head = await serving.writing.do(partial(serving.home.rollback, found.id, only_from=history.head.id))
+                mistake = "" if head.id == found.id else "head_changed"
             except Busy:
                 mistake = "busy"
         if mistake or found is None:
@@ -104,6 +110,8 @@ def _dropping(routes: APIRouter, pages: Pages) -> None:
     @routes.post("/learn/start")
     async def start(request: Request) -> Response:
         form = await sent_form(request, pages.visits)
+        if not request.scope["writes"]:
+            return pages.problem(request, 403, "not_yours")
         with suppress(EverlearnError):
             await serving.writing.do(serving.uploads.hand_over)
         await serving.writing.do(serving.teaching.start)
@@ -122,14 +130,14 @@ def _dropping(routes: APIRouter, pages: Pages) -> None:
             return pages.problem(request, 404, "no_file")
         if filed.number and id != filed.id:
             return moved(f"/learn/{filed.id}")
-        about = {"watched": files.watched, "folder": pages.folder, **_taught(pages, request)}
+        about = {"watched": files.watched, "folder": pages.folder(request), **_taught(pages, request)}
         return pages.page(request, "file.html", filed=filed, steps=STEPS, **about)
 
 
 async def _learn(pages: Pages, request: Request, status: int = 200, mistake: str = "") -> Response:
     serving = pages.serving
     files = await serving.reading.do(partial(Files, serving.home, serving.uploads))
-    about = {"watched": watched(serving.home), "folder": pages.folder, "most": serving.table.most_bytes, "suffixes": ", ".join(SUFFIXES)}
+    about = {"watched": watched(serving.home), "folder": pages.folder(request), "most": serving.table.most_bytes, "suffixes": ", ".join(SUFFIXES)}
     trusted = serving.uploads.trusts(request.scope["caller"], request.scope["own"])
     shown = await serving.reading.do(files.every)
     return pages.page(request, "learn.html", status, files=shown, trusted=trusted, mistake=mistake, **_taught(pages, request), **about)
@@ -149,7 +157,11 @@ def _signing(routes: APIRouter, pages: Pages) -> None:
     async def sign_in(request: Request) -> Response:
         if not visits.keys or visits.name(visits.visitor(request.scope)) is not None:
             return moved("/")
-        return pages.page(request, "sign_in.html", next=_ours(request.query_params.get("next", "/")), hours=HOURS, mistake="")
+        place = _ours(request.query_params.get("next", "/"))
+        answer = pages.page(request, "sign_in.html", next=place, hours=HOURS, mistake="")
+        if request.headers.get("sec-fetch-site") == "cross-site" and "?" not in place:
+            answer.headers["Refresh"] = f"0; url={quote(place)}"  # asked by this page itself the browser sends the cookie of who signed in, if it has one
+        return answer
 
     @routes.post("/sign-in")
     async def signed_in(request: Request) -> Response:

@@ -40,7 +40,7 @@ async def sent_form(request: Request, visits: Visits) -> Form:
             raise DataError("the form cannot be read. Send it from its page.") from problem
     else:
         raise StrangeFormError
-    if not visits.is_from(visits.visitor(request.scope), form.texts.get("token", "")):
+    if not visits.is_from(visits.browser(request.scope), form.texts.get("token", "")):
         raise StrangeFormError
     return form
 

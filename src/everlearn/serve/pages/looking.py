@@ -48,7 +48,7 @@ def _life(routes: APIRouter, pages: Pages) -> None:
         shown = history.shown(every)
         problem = told_to(request.scope, serving.pool.problem or serving.feedback.problem or serving.uploads.problem)
         seen = await serving.reading.do(partial(watched, serving.home))
-        drawn = {"line": history.line(shown), "heat": history.heat(shown), "shown": shown, "watched": seen, "folder": pages.folder}
+        drawn = {"line": history.line(shown), "heat": history.heat(shown), "shown": shown, "watched": seen, "folder": pages.folder(request)}
         return pages.page(request, "overview.html", history=history, standing=history.standing, problem=problem, **drawn)
 
     @routes.get("/versions")
@@ -66,7 +66,8 @@ def _life(routes: APIRouter, pages: Pages) -> None:
         difference = None if other is None or other is found else await serving.reading.do(partial(_difference, serving, other, found))
         notes = [line for line in found.report if not line.startswith(TOLD_ELSEWHERE) and line not in found.reasons and found.kind != "start"]
         about = {"notes": notes, "other": other, "difference": difference, "flips": FLIPS}
-        return pages.page(request, "version.html", history=history, v=found, done=done in ("rollback", "opening") and done, **about)
+        came = _came(serving, history, found) if done in ("rollback", "opening") else ""
+        return pages.page(request, "version.html", history=history, v=found, done=came, **about)
 
 
 def _questions(routes: APIRouter, pages: Pages) -> None:
@@ -112,6 +113,13 @@ def _questions(routes: APIRouter, pages: Pages) -> None:
             problem, mistake = "something_else", str(other)
         given = {"query": query, "as_of": as_of, "day": day, "found": found, "problem": problem, "mistake": mistake, "documents": bool(serving.documents)}
         return pages.page(request, "memory.html", 400 if problem else 200, **given)
+
+
+def _came(serving: Serving, history: History, version: Version) -> str:
+    """What came of a rollback to it, by what is served now; "" where it is neither served nor the home's head."""
+    if serving.pool.standing.served.version.id == version.id:
+        return "rollback"
+    return "opening" if history.head.id == version.id else ""
 
 
 def version_called(history: History, name: str) -> Version | None:

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from everlearn.serve.guard import HERE, follows_link
 from everlearn.serve.pages.sentences import Sentence, sentence
 from everlearn.serve.pages.visits import Visits, cookie
 from everlearn.serve.pages.words import LANGUAGES, WORDS
@@ -80,15 +81,15 @@ class Pages:
         )
         self.templates.filters |= {"day": day, "clock": clock, "percent": percent, "signed": signed, "bytes": size}
 
-    @property
-    def folder(self) -> str:
-        """The home as a command names it; where others sign in, they are not told where it lies."""
-        return "HOME" if self.visits.keys else str(self.serving.home.folder)
+    def folder(self, request: Request) -> str:
+        """The home as a command names it; only the owner of the machine is told where it lies."""
+        return str(self.serving.home.folder) if request.scope.get("own") else "HOME"
 
     def page(self, request: Request, template: str, status: int = 200, /, **given: object) -> HTMLResponse:
         """The page in the reader's language."""
-        say, visitor = Say(language_of(request)), self.visits.visitor(request.scope)
-        begun, inside = visitor or token_urlsafe(32), not self.visits.keys or bool(request.scope.get("caller"))
+        say, browser = Say(language_of(request)), self.visits.browser(request.scope)
+        begun = browser or token_urlsafe(32)
+        inside = bool(request.scope.get("admitted")) and (not self.visits.keys or bool(request.scope.get("caller")))
         text = self.templates.get_template(template).render(
             say=say,
             lang=say.language,
@@ -96,15 +97,16 @@ class Pages:
             nav=NAV,
             place="/" + request.url.path.split("/")[1],
             inside=inside,
+            may=bool(request.scope.get("writes")),
             home=self.serving.home.folder.resolve().name if inside else "everlearn",
-            who=self.visits.name(visitor),
+            who=self.visits.name(browser),
             token=self.visits.token(begun),
             version=VERSION,
             **given,
         )
         answer = HTMLResponse(text, status, headers={**GUARDED, "Vary": "Accept-Language, Cookie", "Content-Language": say.language})
-        if not visitor:
-            answer.headers.append("set-cookie", cookie(self.visits.cookie, begun))
+        if not browser and (request.headers.get("sec-fetch-site", "none") in HERE or follows_link(request.scope)):  # else it may have one that was not sent
+            answer.headers.append("set-cookie", cookie(self.visits.forms, begun, same="Lax"))
         if request.query_params.get("lang") in LANGUAGES:
             answer.headers.append("set-cookie", cookie(LANGUAGE, say.language, YEAR))
         return answer

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from everlearn.serve.guard import SIGN_IN
 from everlearn.serve.pages.acting import acting_routes
 from everlearn.serve.pages.forms import StrangeFormError
 from everlearn.serve.pages.looking import looking_routes
@@ -92,7 +93,7 @@ class Readable:
     def _refusal(self, request: Request, status: int, body: bytes, headers: dict[str, str]) -> Response:
         if status == 401 and is_page(request.url.path):
             place = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-            return moved("/sign-in", next=place if request.method == "GET" else "/")
+            return moved(SIGN_IN, next=place if request.method == "GET" else "/")
         try:
             detail = str(json.loads(body)["error"]["message"])
         except (ValueError, KeyError, TypeError):

@@ -19,7 +19,7 @@ from everlearn.serve.guard import Rates, hashed_key
 
 HOURS = 12  # that a sign-in lasts
 MOST = 1000  # sign-ins at once; the oldest goes first
-TRIES = 10  # keys a minute, from one address
+TRIES = 10  # wrong keys a minute, from one address
 VISITOR = re.compile(r"[A-Za-z0-9_-]{43}")
 FOLDERS = ("versions", "ask", "learn", "memory", "sign-in", "sign-out", "pages")  # where pages lie
 OPEN = ("sign-in", "pages")  # those that need no sign-in: the form itself, style and script
@@ -35,7 +35,10 @@ def is_page(path: str) -> bool:
 
 
 class Visits:
-    """Browsers by their cookie. A form's token is a keyed hash of that cookie, so a page of another site, which cannot read it, cannot send a form.
+    """Browsers by their cookies: one for who signed in, which only a sign-in sets, and one for the forms of who did not.
+
+    A form's token is a keyed hash of the cookie, so a page of another site, which cannot read it, cannot send a form. The second one is sent with a link
+    of another site too (SameSite=Lax), so that what follows such a link is not given a new one, and open forms keep theirs.
 
     Nothing of it is on disk: a server that starts again knows nobody. keys: names by the keys' SHA-256; none for no sign-in.
     """
@@ -44,13 +47,18 @@ class Visits:
         self.keys, self.tries = keys, Rates(TRIES)
         place = hashlib.sha256(str(folder.resolve()).encode(errors="surrogateescape")).hexdigest()
         self.cookie = f"everlearn-{place[:8]}"  # two homes on one machine do not share it
+        self.forms = f"{self.cookie}-forms"
         self._secret = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, tuple[str, float]] = OrderedDict()  # by the hash of the cookie: the key's name, and until when (monotonic)
 
     def visitor(self, scope: Scope) -> str:
-        """The browser's cookie; "" where it has none of ours."""
-        given = self._cookies(scope).get(self.cookie, "")
-        return given if VISITOR.fullmatch(given) else ""
+        """The cookie that a sign-in gave this browser; "" where it has none of ours."""
+        return self._cookie(scope, self.cookie)
+
+    def browser(self, scope: Scope) -> str:
+        """What this browser's forms are known by: its sign-in, else the cookie for forms; "" where it has neither."""
+        visitor = self.visitor(scope)
+        return visitor if self.name(visitor) is not None else self._cookie(scope, self.forms)
 
     def caller(self, scope: Scope) -> str | None:
         """Who asks for a page without a key in a header: the key's name by which they signed in, "" for what needs no sign-in, None for nobody known.
@@ -68,14 +76,16 @@ class Visits:
         return name if name and time.monotonic() < until else None
 
     def sign_in(self, key: str, address: str) -> str | None:
-        """The cookie of one who has this key, None for a wrong one. Raises TooManyTriesError after many from one address."""
+        """The cookie of one who has this key, None for a wrong one. Raises TooManyTriesError after many of them from one address, such as a proxy's,
+        behind which a right one still signs in.
+        """
         now, given, found = time.monotonic(), hashed_key(key.strip()), ""
-        if self.tries.wait(address, now):  # right or wrong, so that the right one among many is not told
-            raise TooManyTriesError
         for known, name in self.keys.items():
             if hmac.compare_digest(known, given):
                 found = name
         if not found:
+            if self.tries.wait(address, now):
+                raise TooManyTriesError
             return None
         visitor = secrets.token_urlsafe(32)
         self._known[_hash(visitor)] = (found, now + 3600 * HOURS)
@@ -86,28 +96,32 @@ class Visits:
     def sign_out(self, visitor: str) -> None:
         self._known.pop(_hash(visitor), None)
 
-    def token(self, visitor: str) -> str:
+    def token(self, browser: str) -> str:
         """What a form of this browser carries."""
-        return hmac.new(self._secret, visitor.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._secret, browser.encode(), hashlib.sha256).hexdigest()
 
-    def is_from(self, visitor: str, token: str) -> bool:
+    def is_from(self, browser: str, token: str) -> bool:
         """Was the form made for this browser?"""
-        return bool(visitor) and hmac.compare_digest(self.token(visitor).encode(), token.encode(errors="surrogatepass"))
+        return bool(browser) and hmac.compare_digest(self.token(browser).encode(), token.encode(errors="surrogatepass"))
 
     @staticmethod
-    def _cookies(scope: Scope) -> dict[str, str]:
-        return next((cookie_parser(value.decode("latin-1")) for name, value in scope["headers"] if name == b"cookie"), {})
+    def _cookie(scope: Scope, called: str) -> str:
+        given = next((cookie_parser(value.decode("latin-1")) for name, value in scope["headers"] if name == b"cookie"), {}).get(called, "")
+        return given if VISITOR.fullmatch(given) else ""
 
 
 class TooManyTriesError(Exception):
-    """Too many keys from one address."""
+    """Too many wrong keys from one address."""
 
 
-def cookie(name: str, value: str, seconds: int | None = None, secure: bool = False) -> str:
-    """A Set-Cookie header's value: for this site alone, and no script's. seconds: it is kept, None until the browser closes.   secure: only over TLS."""
+def cookie(name: str, value: str, seconds: int | None = None, secure: bool = False, same: str = "Strict") -> str:
+    """A Set-Cookie header's value: for this site alone, and no script's.
+
+    seconds: it is kept, None until the browser closes.   secure: only over TLS.   same: "Strict", or "Lax" to be sent with links of other sites too.
+    """
     made = SimpleCookie()
     made[name] = value
-    made[name] |= {"path": "/", "httponly": True, "samesite": "Strict"}
+    made[name] |= {"path": "/", "httponly": True, "samesite": same}
     if seconds is not None:
         made[name]["max-age"] = seconds
     if secure:

@@ -171,7 +171,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "从这里上传的文件先进入隔离区，待所有者批准；<code>[serve] trusted</code> 列出无需等待的来源。",
     ),
     "watching": ("<code>everlearn watch</code> is running and learns what is in the inbox.", "<code>everlearn watch</code> 正在运行，会学习收件箱中的文件。"),
-    "nobody_watches": ("Nobody is watching: the server itself never learns. Start this beside it:", "目前没有进程在监视：服务器自身不学习。请在旁边运行："),
+    "nobody_watches": (
+        "Nobody is watching the inbox. So that whatever comes is learned by itself, start:",
+        "目前没有进程监视收件箱。要让新文件自动学习，请运行：",
+    ),
     "learn_now": ("Learn now", "立即学习"),
     "learn_now_about": ("Everything in the inbox, in its order, by a process of its own.", "由单独的进程按顺序学习收件箱中的全部文件。"),
     "learning_failed": ("Learning stopped.", "学习中断。"),
@@ -268,6 +271,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "old_form": (
         "This form was opened too long ago, or elsewhere. Go back, load the page again and send it once more.",
         "表单已过期或来自其他页面。请返回，重新加载页面后再提交。",
+    ),
+    "not_yours": (
+        "Only who may write here can do this: the owner of the machine, or a key that <code>[serve] writers</code> names.",
+        "只有可写入者才能这样做：本机所有者，或 <code>[serve] writers</code> 列出的密钥。",
     ),
     "something_else": ("It could not be done.", "操作未能完成。"),
     "no_page": ("No page lies at this address.", "这个地址没有页面。"),
