@@ -7,6 +7,9 @@ import re
 
 import pytest
 
+from everlearn import Home, Passage
+from everlearn.serve.documents import Documents
+from everlearn.serve.running import served
 from tests.serve.calling import call
 from tests.serve.pages.conftest import HOSTILE, NAMES, PATHS, Visitor
 
@@ -111,3 +114,13 @@ def test_the_pages_tell_the_home_as_it_is(read_only: str) -> None:
     assert "Roll back" not in refused
     ask = visitor.get("/ask?q=Where+does+the+owl+number+3+live%3F").text
     assert [text.split() for text in re.findall(r'<div class="answer"><h3>(.*?)</h3><p>', ask)] == [["v1"], ["v2"]]
+
+
+def test_a_question_shows_what_was_read_before_the_answer(home: Home) -> None:
+    Documents(home).add([Passage("What is the owl of Ashford? Tawny.", "owl of Ashford", "2024", source="bird book")])
+    with served(home) as url:
+        told = Visitor(url).get("/ask?q=What%20is%20the%20owl%20of%20Ashford%3F").text
+        assert "Read before the answer" in told
+        assert "What is the owl of Ashford? Tawny." in told
+        assert "bird book" in told
+        assert "Read before the answer" not in Visitor(url).get("/ask?q=Once%20upon%20a%20time").text

@@ -84,16 +84,17 @@ def _questions(routes: APIRouter, pages: Pages) -> None:
         usable = await serving.reading.do(serving.usable)
         names, served = [f"v{version.number}" for version in usable], serving.pool.standing.served
         parent = next((f"v{version.number}" for version in usable if version.id == served.version.parent), names[0])
-        chosen, said, mistake = (before or parent, after or served.name), list[str](), ""
+        chosen, said, read, mistake = (before or parent, after or served.name), list[str](), tuple[Passage, ...](), ""
         if question.strip():
             try:
-                said = await while_there(request.receive, together([_answer(serving, name, question) for name in chosen]))
+                both = await while_there(request.receive, together([_answer(serving, name, question) for name in chosen]))
+                said, read = [text for text, _ in both], both[0][1]
             except Gone:
                 raise
             except EverlearnError as problem:
                 mistake = str(problem)
         about = {"names": names, "chosen": chosen, "documents": bool(serving.documents)}
-        return pages.page(request, "ask.html", 400 if mistake else 200, question=question, said=said, mistake=mistake, **about)
+        return pages.page(request, "ask.html", 400 if mistake else 200, question=question, said=said, read=read, mistake=mistake, **about)
 
     @routes.get("/memory")
     async def memory(
@@ -138,11 +139,11 @@ def _difference(serving: Serving, before: Version, after: Version) -> VersionDif
         return None
 
 
-async def _answer(serving: Serving, name: str, text: str) -> str:
-    """What a version says: in a chat where it has a template, else to the text as it is."""
+async def _answer(serving: Serving, name: str, text: str) -> tuple[str, tuple[Passage, ...]]:
+    """What a version says, in a chat where it has a template, else to the text as it is; and the documents that it was given to read."""
     served = await serving.version(name, "")
     chats = served.model.tokenizer.chat_template is not None
     turns = ({"role": "user", "content": text}, {"role": "assistant", "content": ""})
     question = Example(messages=turns) if chats else Example(prompt=text, completion="")
     ask = await serving.ask(Answering(), question, min(MOST_TOKENS, serving.table.most_tokens))
-    return (await serving.answer(served, ask)).text.strip()
+    return (await serving.answer(served, ask)).text.strip(), ask.read

@@ -151,6 +151,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "same_answer": ("Both say the same.", "两者回答相同。"),
     "other_answer": ("They answer differently.", "两者回答不同。"),
     "reads_documents": ("Both read what the memory holds about the question.", "两者都会先读取记忆中与问题相关的内容。"),
+    "read_before": ("Read before the answer", "回答前读到的文档"),
     # learn
     "learn_title": ("Drop a file", "投放文件"),
     "learn_lead": (
