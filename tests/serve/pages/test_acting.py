@@ -43,7 +43,7 @@ def test_a_rollback_is_real_and_answers_at_once(home: Home, visitor: Visitor) ->
     assert home.moves[-1]["why"] == "rollback"
     told = visitor.get(sent.headers["location"])
     assert "v1 is in service again." in told.text
-    assert "Back to v1." in visitor.get("/").text
+    assert "v1 was put back into service." in visitor.get("/").text
     visitor.get("/versions/v2/rollback")  # and forward again
     assert "v2 is in service again." in visitor.send("/versions/v2/rollback", head=home.head.id).text
     visitor.get("/versions/v1/rollback")

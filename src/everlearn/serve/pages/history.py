@@ -142,7 +142,7 @@ class History:
         tasks = len({task for version in self.versions for task in version.tasks})
         return [
             ("count_versions", len(self.versions)),
-            ("count_accepted", sum(version.accepted for version in self.versions)),
+            ("count_accepted", sum(version.accepted for version in self.versions if version.parent)),
             ("count_rows", rows),
             ("count_tasks", tasks),
         ]
