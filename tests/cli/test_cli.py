@@ -80,3 +80,6 @@ def test_a_stream_folder_is_compared_from_the_command_line(tmp_path: Path) -> No
     assert ran.returncode == 0, ran.stderr
     assert "100.0" in ran.stdout
     assert json.loads((tmp_path / "out" / "results.json").read_text())["runs"][0]["metrics"]["average_accuracy"] == 1.0
+    assert "also holds runs" not in ran.stdout
+    ran = everlearn("compare", str(tmp_path / "towns"), "--methods", "frozen", "--out", str(tmp_path / "out"))
+    assert "also holds runs of plain; name them too to have them in one table." in " ".join(ran.stdout.split())

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from everlearn.results import Results
 
 
 def compare(
@@ -68,7 +72,16 @@ def compare(
         return
     shown = console()
     shown.print(results.table())
+    for line in (*_notes(results, out), paged(results, out)):
+        shown.print(line, soft_wrap=True)
+
+
+def _notes(results: Results, out: Path) -> Iterator[str]:
+    """What is to be known beside the table: rows that were cut, where it lies, and what else lies there."""
     if cut := max(int(found.cost.get("cut_rows") or 0) for found in results.runs):
-        shown.print(f"{cut} rows were too long for the model and lost a part.")
-    shown.print(f"Written to {out / 'results.json'}; the same command again goes on from there.", soft_wrap=True)
-    shown.print(paged(results, out), soft_wrap=True)
+        yield f"{cut} rows were too long for the model and lost a part."
+    yield f"Written to {out / 'results.json'}; the same command again goes on from there."
+    mine = {run.name for run in results.runs}
+    others = sorted({path.stem.rpartition("-seed")[0] for path in (out / "runs").glob("*.json") if path.stem not in mine})
+    if others:
+        yield f"{out / 'runs'} also holds runs of {', '.join(others)}; name them too to have them in one table."
