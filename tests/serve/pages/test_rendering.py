@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import re
+from types import SimpleNamespace
 
 import pytest
 
-from everlearn import Home, Passage
+from everlearn import Example, Home, Passage, load_model
 from everlearn.serve.documents import Documents
+from everlearn.serve.pages.looking import asked
 from everlearn.serve.running import served
 from tests.serve.calling import call
 from tests.serve.pages.conftest import HOSTILE, NAMES, PATHS, Visitor
@@ -124,3 +126,12 @@ def test_a_question_shows_what_was_read_before_the_answer(home: Home) -> None:
         assert "What is the owl of Ashford? Tawny." in told
         assert "bird book" in told
         assert "Read before the answer" not in Visitor(url).get("/ask?q=Once%20upon%20a%20time").text
+
+
+def test_a_prompt_in_the_templates_own_form_is_not_framed_twice() -> None:
+    served_version = SimpleNamespace(model=load_model("tiny"))
+    framed = "Question: Who keeps the lamp?\nAnswer:"
+    assert asked(served_version, f"{framed}\n") == Example(prompt=framed, completion="")  # type: ignore[arg-type]
+    assert asked(served_version, "Who keeps the lamp?").messages is not None  # type: ignore[arg-type]
+    served_version.model.tokenizer.chat_template = None
+    assert asked(served_version, "Who?") == Example(prompt="Who?", completion="")  # type: ignore[arg-type]

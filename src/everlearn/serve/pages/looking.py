@@ -13,6 +13,7 @@ from everlearn.memory.passages import Passage, iso
 from everlearn.serve.bodies import Answering
 from everlearn.serve.guard import told_to
 from everlearn.serve.leaving import Gone, together, while_there
+from everlearn.serve.opening import Served
 from everlearn.serve.pages.history import History
 from everlearn.serve.pages.rendering import Pages
 from everlearn.serve.serving import Serving, needs_lancedb
@@ -24,6 +25,7 @@ from everlearn.versions.watching import watched
 
 MOST_TOKENS = 64  # of an answer on a page
 FOUND = 10  # documents shown
+MARK = "question"  # stands for what is asked in a template
 FLIPS = 25  # changed answers of a task shown in each direction
 TOLD_ELSEWHERE = ("Version ", "Learned: ", "Lost: ", "On anchor text", "Accepted: ", "Refused: ")  # what a version's page tells by its numbers
 Every = Annotated[bool, Query(alias="all")]
@@ -140,10 +142,19 @@ def _difference(serving: Serving, before: Version, after: Version) -> VersionDif
 
 
 async def _answer(serving: Serving, name: str, text: str) -> tuple[str, tuple[Passage, ...]]:
-    """What a version says, in a chat where it has a template, else to the text as it is; and the documents that it was given to read."""
+    """What a version says, and the documents that it was given to read."""
     served = await serving.version(name, "")
-    chats = served.model.tokenizer.chat_template is not None
-    turns = ({"role": "user", "content": text}, {"role": "assistant", "content": ""})
-    question = Example(messages=turns) if chats else Example(prompt=text, completion="")
-    ask = await serving.ask(Answering(), question, min(MOST_TOKENS, serving.table.most_tokens))
+    ask = await serving.ask(Answering(), asked(served, text), min(MOST_TOKENS, serving.table.most_tokens))
     return (await serving.answer(served, ask)).text.strip(), ask.read
+
+
+def asked(served: Served, text: str) -> Example:
+    """A chat's turn where the version has a template; the text as it stands where it has none, or where it ends as that template's prompts do already."""
+    template = served.model.tokenizer.chat_template
+    if template is not None:
+        framed = str(served.model.tokenizer.apply_chat_template([{"role": "user", "content": MARK}], tokenize=False, add_generation_prompt=True))
+        ending = framed.partition(MARK)[2].strip()
+        if not ending or not text.rstrip().endswith(ending):
+            return Example(messages=({"role": "user", "content": text}, {"role": "assistant", "content": ""}))
+        text = text.rstrip()
+    return Example(prompt=text, completion="")
