@@ -139,6 +139,8 @@ def test_what_is_deleted_is_in_no_file_and_what_it_had_superseded_holds_again(st
     store.add([Passage(f"The mayor of Ashford is {SECRET}.", "mayor of Ashford", "2020", source="bad"), Passage("Owls fly.", source="bad")])
     folder = Path(store.uri)
     assert traces(folder), "the search for traces finds what is there"
+    for name in (".tmpq7Zk2a", "0001.lance#3"):  # what a kill leaves of a file that was being written
+        (next(folder.glob("*.lance")) / "data" / name).write_text(f"{SECRET} lives")
     assert store.delete(source="bad") == 2
     assert traces(folder) == []
     assert (mayor(store), sorted(texts(store.search("owls fly mayor", k=9)))) == (["Ann."], ["Owls fly.", "The mayor of Ashford is Ann."])

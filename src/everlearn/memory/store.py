@@ -144,9 +144,10 @@ class DatedStore:
         return [link.passage.subject for link in links if link.passage.subject]
 
     def index(self) -> None:
-        """Bring all indexes up to date and join small files; after `add(..., index=False)`."""
+        """Bring all indexes up to date and join small files, after `add(..., index=False)`; what a kill left of files half written goes."""
         if self._table is not None:
             with self._writing():
+                tables.remove_unfinished(self.uri)
                 indexed(self._table, self.index_rows, hours=1)
 
     def rows(self) -> tuple[list[dict[str, object]], Vectors]:
@@ -236,5 +237,6 @@ class DatedStore:
         self._erase_rest()
 
     def _erase_rest(self) -> None:
+        tables.remove_unfinished(self.uri)
         indexed(self._table, self.index_rows, hours=0)
         tables.erasing_is_over(self._database)

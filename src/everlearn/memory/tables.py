@@ -176,6 +176,17 @@ def is_local(uri: str) -> bool:
     return "://" not in uri
 
 
+def remove_unfinished(uri: str) -> None:
+    """Take away the files that somebody was writing when it was killed: they lie under names of their own and belong to no version, so nothing else does.
+
+    Whoever calls is the only one that writes. An object storage shows no such files.
+    """
+    folder = folder_of(uri)
+    for path in folder.rglob("*") if folder else ():
+        if (path.name.startswith(".tmp") or "#" in path.name) and path.is_file():  # Lance's own writer, and the object store's
+            path.unlink(missing_ok=True)
+
+
 def folder_of(uri: str) -> Path | None:
     """Where writers lock each other out; None for what is no local folder."""
     return Path(uri) if is_local(uri) else None
