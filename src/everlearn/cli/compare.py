@@ -55,7 +55,6 @@ def compare(
 ) -> None:
     """Compare methods on a stream: what each learns, what it forgets, what it costs."""
     from everlearn.cli.console import console
-    from everlearn.cli.page import paged
     from everlearn.cli.progress import bar
     from everlearn.comparison import compare as run
     from everlearn.learn.settings import Settings
@@ -72,12 +71,14 @@ def compare(
         return
     shown = console()
     shown.print(results.table())
-    for line in (*_notes(results, out), paged(results, out)):
+    for line in _notes(results, out):
         shown.print(line, soft_wrap=True)
 
 
 def _notes(results: Results, out: Path) -> Iterator[str]:
-    """What is to be known beside the table: rows that were cut, where it lies, and what else lies there."""
+    """What is to be known beside the table: rows that were cut, where it lies, what else lies there, and its page."""
+    from everlearn.cli.page import paged
+
     if cut := max(int(found.cost.get("cut_rows") or 0) for found in results.runs):
         yield f"{cut} rows were too long for the model and lost a part."
     yield f"Written to {out / 'results.json'}; the same command again goes on from there."
@@ -85,3 +86,4 @@ def _notes(results: Results, out: Path) -> Iterator[str]:
     others = sorted({path.stem.rpartition("-seed")[0] for path in (out / "runs").glob("*.json") if path.stem not in mine})
     if others:
         yield f"{out / 'runs'} also holds runs of {', '.join(others)}; name them too to have them in one table."
+    yield paged(results, out)

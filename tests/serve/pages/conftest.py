@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -132,3 +133,8 @@ def visitor(url: str) -> Visitor:
 
 def row(n: int, answer: str = "Tarn") -> bytes:
     return json.dumps({"prompt": asked(n), "completion": f" {answer}", "source": "people"}).encode() + b"\n"
+
+
+def said(told: Told) -> str:
+    """What a page says, without its tags."""
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", told.text)))
