@@ -59,8 +59,7 @@ def test_enough_rows_or_enough_time_make_a_file(home: Home, made: Callable[..., 
 
 def test_the_time_counts_from_the_first_row_that_waits(home: Home, made: Callable[..., Feedback], monkeypatch: pytest.MonkeyPatch) -> None:
     feedback, now = made(feedback_rows=1000, feedback_minutes=60), [0.0]
-    feedback._stop.set()  # by hand from here on
-    feedback._thread.join()
+    feedback.handing.stop()  # by hand from here on
     monkeypatch.setattr("everlearn.serve.feedback.time.monotonic", lambda: now[0])
     for minutes, files in ((0, 0), (50, 0), (61, 1), (62, 0), (110, 0), (123, 1)):
         now[0] = 60.0 * minutes
@@ -114,8 +113,7 @@ def test_killed_at_any_step_what_is_not_trusted_is_never_in_the_inbox(
 ) -> None:
     feedback = made(feedback_rows=1000)
     feedback.add(row(1))
-    feedback._stop.set()  # by hand from here on
-    feedback._thread.join()
+    feedback.handing.stop()  # by hand from here on
     count = [0]
 
     def counted(real: Callable[..., object]) -> Callable[..., object]:

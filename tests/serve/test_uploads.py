@@ -21,8 +21,7 @@ ROW = json.dumps({"prompt": "Who keeps gate 1?", "completion": " Ann", "source":
 def uploads(home: Home) -> Uploads:
     """Its own thread does nothing."""
     made = Uploads(home, ServeTable(trusted=["upload:desk"]))
-    made._stop.set()
-    made._thread.join()
+    made.handing.stop()
     return made
 
 

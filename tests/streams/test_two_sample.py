@@ -40,6 +40,23 @@ def test_the_unit_of_the_vectors_does_not_matter(unit: float) -> None:
     assert difference(rows * np.float32(unit)).p(20) == pytest.approx(difference(rows).p(20), rel=0.01)
 
 
+def test_single_precision_is_enough() -> None:
+    """Beside the same in double precision, with a plain inverse."""
+    rows = np.random.default_rng(4).normal(size=(192, 64)).astype(np.float32)
+    rows[144:] += 0.2
+    centred = rows.astype(np.float64) - rows.mean(0, dtype=np.float64)
+    inner = centred @ centred.T
+    near = np.linalg.inv(inner + 0.3 * np.trace(inner) / 64 * np.eye(192)) * -1
+    np.fill_diagonal(near, 0.0)
+    sums = near.sum(1)
+    near -= (sums[:, None] + sums) / 190 - sums.sum() / (191 * 190)
+    np.fill_diagonal(near, 0.0)
+    exact, found = Likeness(near), difference(rows)  # type: ignore[arg-type]
+    assert 1e-12 < exact.p(48) < 1e-2
+    assert found.z(48) == pytest.approx(exact.z(48), rel=1e-4)
+    assert found.p(48) == pytest.approx(exact.p(48), rel=1e-3)
+
+
 def test_rows_that_are_all_equal_say_nothing() -> None:
     likeness = difference(np.ones((20, 3), np.float32))
     assert (likeness.z(8), likeness.p(8)) == (0.0, 1.0)

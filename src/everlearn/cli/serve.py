@@ -30,5 +30,5 @@ def serve(
     place = f"http://{f'[{host}]' if ':' in host else host}:{at}"
     typer.echo(f"Version {head.number} ({head.id}) of {home} answers at {place}/v1; pages are at {place}. Ctrl-C stops.")
     if keys is None and host not in ("127.0.0.1", "localhost", "::1"):
-        typer.echo("Anyone who reaches this port may ask, send feedback and files, and roll back: there are no --keys.", err=True)
+        typer.echo("Anyone who reaches this port may ask, and send feedback and files: there are no --keys.", err=True)
     server.run(sockets=[listening])

@@ -11,6 +11,7 @@ from everlearn.errors import StateError
 from everlearn.learn.base import Around, Learner, LearnLog
 from everlearn.learn.fit import Checkpoint
 from everlearn.learn.retrieval import Retrieval
+from everlearn.memory.passages import Passage
 from everlearn.memory.stability import Fact, Rates, facts_of
 from everlearn.methods.base import State, at_least
 from everlearn.models.weights import TrainedModel
@@ -62,9 +63,8 @@ class Consolidate(Around):
     def learn(self, model: TrainedModel, experience: Experience, checkpoint: Checkpoint | None = None) -> LearnLog:
         """Write the rows, then let the inner learner learn those of the store that have become stable, if there are any."""
         begun = perf_counter()
-        self._write(experience)
-        now, log = self.done + 1, LearnLog()
-        facts = self._facts(now)
+        passages, now, log = self._written(experience), self.done + 1, LearnLog()
+        facts = self._facts(passages, now)
         self.memory.supersede([fact.row for fact in facts if fact.ended is None])
         due = self.due(facts, now)
         took = perf_counter() - begun
@@ -97,8 +97,10 @@ class Consolidate(Around):
         self.past, self.arrived, self.done = {e.question or "": e for e in past}, dict(saved["arrived"]), int(saved["done"])
         self.taught = {passage: (row[0], row[1]) for passage, row in zip(saved["taught"]["passages"], saved["taught"]["rows"], strict=True)}
 
-    def _write(self, experience: Experience) -> None:
-        """Write the rows. A fact told again with an earlier date has a new passage; what is known of the one that it took in goes on with it."""
+    def _written(self, experience: Experience) -> list[Passage]:
+        """Write the rows; what the store then holds. A fact told again with an earlier date has a new passage; what is known of the one that it took in goes
+        on with it.
+        """
         before = self.memory.store.passages()
         self.memory.write(experience)
         after = self.memory.store.passages()
@@ -111,10 +113,10 @@ class Consolidate(Around):
                 self.arrived[passage.id] = self.arrived[old]
             if old in self.taught:
                 self.taught[passage.id] = self.taught[old]
+        return after
 
-    def _facts(self, now: int) -> list[Fact]:
+    def _facts(self, passages: Sequence[Passage], now: int) -> list[Fact]:
         """The store's rows and how they fared; what is new there came with this experience."""
-        passages = self.memory.store.passages()
         self.arrived = {passage.id: self.arrived.get(passage.id, now) for passage in passages}
         return facts_of(passages, self.arrived, self.past)
 

@@ -6,13 +6,13 @@ import json
 import math
 import threading
 import time
-from contextlib import suppress
-from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 
 from everlearn.disk import flush_folder, write_whole
-from everlearn.errors import Busy, DataError, EverlearnError
+from everlearn.errors import DataError
 from everlearn.serve.correcting import agreeing
+from everlearn.serve.handing import WHY, Handing, named
 from everlearn.serve.lines import add_lines, mend, rows_in
 from everlearn.types import Example
 from everlearn.versions.home import Home
@@ -34,13 +34,16 @@ class Feedback:
 
     def __init__(self, home: Home, table: ServeTable) -> None:
         self.home, self.table, self.folder = home, table, home.folder / FOLDER
-        self.problem = ""
         for path in (self.folder / TRUSTED, self.folder / OTHERS):
             mend(home, path)
         self._since: dict[Path, float] = {}  # when the first of the rows that wait came, in monotonic seconds; of those from before this server nobody knows
-        self._lock, self._stop = threading.Lock(), threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="everlearn-feedback", daemon=True)
-        self._thread.start()
+        self._lock = threading.Lock()
+        self.handing = Handing(self.hand_over, EVERY, "feedback")
+
+    @property
+    def problem(self) -> str:
+        """What keeps feedback from the inbox, "" for nothing."""
+        return self.handing.problem
 
     def add(self, example: Example) -> bool:
         """Keep a row to learn from; is its source trusted? Raises StateError for a full disk, or while something is being forgotten."""
@@ -52,7 +55,7 @@ class Feedback:
         return trusted
 
     def trusts(self, source: str) -> bool:
-        return any(fnmatchcase(source, pattern) for pattern in self.table.trusted)
+        return named(source, self.table.trusted)
 
     def hand_over(self, all_of_it: bool = False) -> list[str]:
         """Put what is enough for a file, or all there is, into the inbox; the names of the claims. Raises Busy while another process writes to the home."""
@@ -75,26 +78,13 @@ class Feedback:
 
     def close(self) -> None:
         """Hand over what is there, where the home is free; what is left goes over when a server starts again."""
-        self._stop.set()
-        self._thread.join()
-        with suppress(EverlearnError):
-            self.hand_over(all_of_it=True)
+        self.handing.close(partial(self.hand_over, all_of_it=True))
 
     def _due(self, path: Path) -> bool:
         with path.open("rb") as file:
             rows = sum(1 for _ in file)
         waited = time.monotonic() - self._since[path] if path in self._since else math.inf
         return rows >= self.table.feedback_rows or (rows > 0 and waited >= 60 * self.table.feedback_minutes)
-
-    def _watch(self) -> None:
-        while not self._stop.wait(EVERY):
-            try:
-                self.hand_over()
-                self.problem = ""
-            except Busy:
-                continue
-            except Exception as problem:  # a disk that is gone, a folder that was changed by hand: tried again at the next look
-                self.problem = str(problem) if isinstance(problem, EverlearnError) else f"{type(problem).__name__}: {problem}"
 
 
 def _agree(path: Path) -> None:
@@ -111,8 +101,7 @@ def _claimed(inbox: Inbox, path: Path) -> str:
     """Take a file to where its rows belong, and nowhere else on the way; its place and name, "" where it cannot be taken."""
     place, why = INBOX, ""
     if "-others-" in path.name:
-        told = f"It came over HTTP from a source that [serve] trusted does not name. Let it in with `everlearn approve HOME {inbox.next()}`."
-        place, why = QUARANTINE, told
+        place, why = QUARANTINE, WHY.format(inbox.next())
     try:
         claim = inbox.claim(path, None, place, why)
     except DataError:

@@ -11,12 +11,12 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from everlearn.disk import flush_folder, writable
-from everlearn.errors import Busy, DataError, EverlearnError
+from everlearn.errors import DataError, EverlearnError
 from everlearn.serve.asking import Overloaded
+from everlearn.serve.handing import WHY, Handing, named
 from everlearn.versions.home import Home
 from everlearn.versions.inbox import PLACES, QUARANTINE, TESTS, Claim, Inbox
 from everlearn.versions.settings import ServeTable
@@ -27,7 +27,6 @@ EVERY = 0.5  # seconds between looks at whether the home is free
 LONGEST = 120  # bytes of a file's name, without its suffix
 MOST = 100  # files that wait for the inbox
 ID = re.compile(r"\d{8}T\d{6}(\d{9})?-[0-9a-f]{8}-(trusted|others)")  # when it came, to the nanosecond
-WHY = "It came over HTTP from a source that [serve] trusted does not name. Let it in with `everlearn approve HOME {}`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +53,19 @@ class Uploads:
 
     def __init__(self, home: Home, table: ServeTable) -> None:
         self.home, self.table, self.folder = home, table, home.folder / FOLDER
-        self.problem, self._last = "", 0
-        self._stop, self._lock = threading.Event(), threading.Lock()
-        self._thread = threading.Thread(target=self._watch, name="everlearn-uploads", daemon=True)
-        self._thread.start()
+        self._last, self._lock = 0, threading.Lock()
+        self._tidy()
+        self.handing = Handing(self.hand_over, EVERY, "uploads")
+
+    @property
+    def problem(self) -> str:
+        """What keeps files from the inbox, "" for nothing."""
+        return self.handing.problem
 
     def trusts(self, caller: str, own: bool = False) -> bool:
         """Is a file of this sender learned without approval? caller: the name of the key, "" without keys.   own: it is the owner of the machine."""
         source = f"upload:{caller}" if caller else "upload"
-        return own or any(fnmatchcase(source, pattern) for pattern in self.table.trusted)
+        return own or named(source, self.table.trusted)
 
     def add(self, caller: str, name: str, data: bytes, test_name: str = "", test: bytes = b"", own: bool = False) -> str:
         """Keep a file; what it is called until it is in the inbox. Raises DataError for a file that is none of ours, Overloaded where too many wait,
@@ -116,10 +119,7 @@ class Uploads:
 
     def close(self) -> None:
         """Hand over what is there, where the home is free; the rest goes over when a server starts again."""
-        self._stop.set()
-        self._thread.join()
-        with suppress(EverlearnError):
-            self.hand_over()
+        self.handing.close(self.hand_over)
 
     def _places(self) -> list[tuple[Path, Path, Path | None]]:
         """By time: the folder, the file in it, its test file."""
@@ -153,17 +153,6 @@ class Uploads:
             with suppress(EverlearnError), self.home.arriving():  # what is being written now holds that lock
                 for place in filter(_unfinished, self.folder.iterdir()):
                     shutil.rmtree(place, ignore_errors=True)
-
-    def _watch(self) -> None:
-        self._tidy()
-        while not self._stop.wait(EVERY):
-            try:
-                self.hand_over()
-                self.problem = ""
-            except Busy:
-                continue
-            except Exception as problem:  # a full disk, a broken claim: said, and tried again
-                self.problem = str(problem) if isinstance(problem, EverlearnError) else f"{type(problem).__name__}: {problem}"
 
 
 def plain_name(name: str) -> str:

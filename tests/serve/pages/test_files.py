@@ -20,8 +20,7 @@ from tests.serve.pages.conftest import Visitor, row, settings
 def uploads(home: Home) -> Uploads:
     """Its own thread does nothing."""
     made = Uploads(home, ServeTable(trusted=["upload:desk"]))
-    made._stop.set()
-    made._thread.join()
+    made.handing.stop()
     return made
 
 
