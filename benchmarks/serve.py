@@ -1,12 +1,13 @@
 """What serving costs and what batching gives; and whether a promotion or rollback is felt.
 
-    python benchmarks/serve.py [--model tiny] [--temperature 2] [--only latency,batching,swaps] [--seconds 60] [--clients 32] [--out runs/bench/serve.json]
+    python benchmarks/serve.py [--model tiny] [--temperature 1] [--only latency,batching,swaps] [--seconds 60] [--clients 32] [--out runs/bench/serve.json]
 
 latency: one client over HTTP against a bare `generate` of the same questions, one after the other in random order of the two; the median of the
 ratios, question by question. batching: 16 clients at once against one client, the same requests, alternating; answers a second, the median of the ratios.
 swaps: clients ask for --seconds while the home is rolled back and promoted again 20 times; every answer must be that of the version it names.
 
-Answers are drawn at --temperature with seeds at which they are as long as asked for, in both of the first; the bare call draws the same.
+Every version is taught to count on after its answer, so that answers are as long as asked for; they are drawn at --temperature with seeds at which they
+are, in both of the first, and the bare call draws the same.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ from everlearn.results import write_json
 from everlearn.serve.opening import open_served
 from everlearn.serve.running import served
 
-LEARN = {"recipe": "plain", "rate": 3e-3, "passes": 8, "batch": 8}
+LEARN = {"recipe": "plain", "rate": 3e-3, "passes": 40, "batch": 8}
 OPEN = {"least_gain": "off", "most_loss": "off", "most_stale": "off"}
 TOKENS, SHORT, AT_ONCE, SWAPS = 64, 8, 16, 20
 PLACES = ("Penwick", "Ashford")
+COUNTED = " ".join(f"and {word}" for word in ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten") * 4)
 
 
 class Client:
@@ -65,20 +67,20 @@ def home_of(folder: Path, model: str) -> Home:
     settings = HomeSettings.of({"learn": LEARN, "test": {"anchor": "off"}, "gate": OPEN, "retry": {"attempts": 0}}, "the benchmark")
     home = create_home(folder / "home", model, settings=settings)
     for place in PLACES:
-        rows = [Example(prompt=asked(n), completion=f" {place}") for n in range(8)]
-        update(home, rows, {"owls": TestSet("exact", tuple(rows[:2]))}, name=place)
+        rows = [Example(prompt=asked(n), completion=f" {place} {COUNTED}") for n in range(8)]
+        update(home, rows, {"owls": TestSet("exact", tuple(rows[:1]))}, name=place)
     return home
 
 
 def drawn(number: int, tokens: int, heat: float) -> dict[str, object]:
-    return {"prompt": f"Once upon a time number {number}", "max_tokens": tokens, "temperature": heat, "seed": number}
+    return {"prompt": asked(number), "max_tokens": tokens, "temperature": heat, "seed": number}
 
 
 def long_ones(model: TrainedModel, wanted: int, tokens: int, heat: float) -> list[int]:
     """Numbers of the first questions whose drawn answers have all the tokens that are asked for."""
     found, number = list[int](), 0
     while len(found) < wanted:
-        question = Example(prompt=f"Once upon a time number {number}", completion="")
+        question = Example(prompt=asked(number), completion="")
         (row,) = model.rollouts([question], tokens, Sampling(heat), Random(number))
         found += [number] if len(row.learned) == tokens and row.tokens[-1] not in model.ends() else []
         number += 1
@@ -99,7 +101,7 @@ def latency(url: str, model: TrainedModel, pairs: int, tokens: int, heat: float,
         return int(said["usage"]["completion_tokens"])
 
     def bare(number: int) -> int:
-        question = Example(prompt=f"Once upon a time number {number}", completion="")
+        question = Example(prompt=asked(number), completion="")
         begun, cpu = perf_counter(), process_time()
         (text,) = model.sample([question], tokens, Sampling(heat), Random(number), lines=True)
         bare_ms.append(1000 * (perf_counter() - begun))
@@ -194,7 +196,7 @@ def main() -> None:
     parser.add_argument("--only", default="latency,batching,swaps")
     parser.add_argument("--pairs", type=int, default=41)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--temperature", type=float, default=2.0, help="at which answers are drawn; lower where they would end too early")
+    parser.add_argument("--temperature", type=float, default=1.0, help="at which answers are drawn")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--out", type=Path, default=Path("runs/bench/serve.json"))

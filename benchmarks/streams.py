@@ -63,18 +63,17 @@ def slug(method: str) -> str:
     return re.sub(r"[(,]", "_", method).rstrip(")")
 
 
-def tables(out: Path, streams: dict[str, Stream], model: str) -> list[str]:
-    """One results.json a stream of what is finished; the streams with something left."""
+def tables(out: Path, streams: dict[str, Stream], model: str, earlier: dict[str, Results]) -> list[str]:
+    """One results.json a stream of what is finished, with what an earlier one said that is still true; the streams with something left."""
     left = []
     for name, stream in streams.items():
-        done, joined, path = finished(out, stream), None, out / name / "results.json"
-        earlier = Results.load(path) if path.exists() else None
+        done, joined = finished(out, stream), None
         for seeds in sorted({count for count in done.values() if count}, reverse=True):
             methods = [method for method, count in done.items() if count >= seeds]
             results = compare(stream, model, ",".join(methods), seeds, out / name, settings(name), anchor="everlearn", probes=False)
             joined = results if joined is None else merged(joined, results)
         if joined is not None:
-            kept(joined, earlier).save(path)
+            kept(joined, earlier.get(name)).save(out / name / "results.json")
         missing = sum((SEEDS if method in SEVERAL else 1) - done[method] for method in done)
         left += [f"{name}: {missing} runs"] if missing else []
     return left
@@ -116,6 +115,8 @@ def main() -> None:
     given = parser.parse_args()
     names = [name for name in STREAMS if not given.only or name in given.only]
     streams, end = {name: shortened(given.streams / name) for name in names}, monotonic() + 60 * given.minutes
+    # Read before anything runs: a comparison of one method writes a results.json of that method alone.
+    earlier = {name: Results.load(path) for name in names if (path := given.out / name / "results.json").exists()}
 
     def watched(text: str, share: float) -> None:
         if monotonic() > end:
@@ -130,7 +131,7 @@ def main() -> None:
             print(f"{name:16} {method:24} {seeds} seeds  {monotonic() - begun:6.0f} s", flush=True)
     except BudgetSpent:
         print("the budget is spent; the same command goes on from here")
-    left = tables(given.out, streams, given.model)
+    left = tables(given.out, streams, given.model, earlier)
     print("left: " + ("; ".join(left) or "nothing"))
 
 
