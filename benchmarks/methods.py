@@ -2,6 +2,7 @@
 
     python make_streams.py streams --scale 0.25
     python benchmarks/methods.py streams --model models/news2016 [--minutes 60] [--only almanac]
+    python scripts/write_tables.py                                                      the tables, in docs/results.md and on the methods' pages
 
 Almanac: six periods, three seeds. `support` and `facts`: the first three experiences, one seed, and three seeds of the six methods that do best
 on both. Each method runs with the settings its page recommends; none was chosen on the rows reported. Time is learning time over that of plain in
@@ -117,14 +118,13 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--only", nargs="*", default=[])
-    parser.add_argument("--out", type=Path, default=Path("runs/methods"))
-    parser.add_argument("--write", type=Path, default=Path("benchmarks/results/methods"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/methods"))
     given = parser.parse_args()
     end = monotonic() + 60 * given.minutes
     for name, world in worlds(given.streams, given.model).items():
         if given.only and name not in given.only:
             continue
-        done(name, world, given.out / name, given.write / f"{name}.json", end)
+        done(name, world, given.out / name, given.out / f"{name}.json", end)
 
 
 def done(name: str, world: World, out: Path, write: Path, end: float) -> None:

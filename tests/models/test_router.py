@@ -99,6 +99,27 @@ def test_two_domains_made_one_are_as_if_they_had_always_been(shared_tiny: Causal
     assert merged.counts == always.counts
     assert torch.allclose(merged.means, always.means, atol=1e-6)
     assert torch.allclose(merged.scatter, always.scatter, atol=1e-5)
+    assert torch.equal(merged.words, always.words)
+
+
+def test_words_tell_domains_apart_whose_means_are_the_same(shared_tiny: CausalModel) -> None:
+    """The same tokens in another order have one mean; the pairs they stand in differ."""
+    router, forward, backward = Router(shared_tiny, features=16), [(5, 6, 7, n) for n in range(20, 40)], [(7, 6, 5, n) for n in range(20, 40)]
+    router.learn("forward", forward)
+    router.learn("backward", backward)
+    assert router.choose([*forward, *backward]) == ["forward"] * 20 + ["backward"] * 20
+    assert [router.nearest(forward), router.nearest(backward)] == ["forward", "backward"]
+
+
+def test_a_state_without_counted_words_is_routed_by_distances(shared_tiny: CausalModel, sums: list[Prompt], people: list[Prompt]) -> None:
+    router, older = Router(shared_tiny, features=16), Router(shared_tiny, features=16)
+    router.learn("a", sums)
+    older.load({name: value for name, value in router.state().items() if name != "words"})
+    older.learn("b", people)
+    assert not older.words[0].any()
+    asked = [*sums, *people]
+    near = [older.names[at] for at in older.distances(older.embed(asked)).argmin(1).tolist()]
+    assert all(name in (BASE, nearest) for name, nearest in zip(older.choose(asked), near, strict=True))
 
 
 def test_a_saved_router_goes_on_the_same(shared_tiny: CausalModel, sums: list[Prompt], people: list[Prompt]) -> None:

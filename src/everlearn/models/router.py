@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from everlearn.errors import StateError
 from everlearn.models.weights import TrainedModel
+from everlearn.models.wording import BUCKETS, counted, likelihoods
 from everlearn.types import Row
 
 BASE = "__base__"  # PEFT's word for no adapter at all
@@ -48,8 +49,9 @@ class Router:
 
     A prompt's vector is the mean over its tokens of relu(W e), with e the token's input embedding at length 1 and W a fixed Gaussian matrix (McDonnell
     et al. 2023, arXiv:2307.02251, project so). Kept are each domain's mean and count, and one scatter within domains for all, merged exactly as
-    prompts arrive (streaming LDA, Hayes and Kanan 2020, arXiv:1909.01520); the nearest mean in the shrunk covariance's metric names the domain.
-    No prompt is stored, and the size does not depend on how many there were.
+    prompts arrive (streaming LDA, Hayes and Kanan 2020, arXiv:1909.01520), and in how many of each domain's prompts each word and pair of words was.
+    The likeliest domain is named: a prompt's density under LDA (the least distance in the shrunk covariance's metric) times that of its words under
+    naive Bayes. No prompt is stored, and the size does not depend on how many there were. What is of no domain, or new, is told by distances alone.
 
     features: length d of the vectors; d * d numbers are kept.   unknown: how many standard deviations farther than held-out prompts of its own
     domain a prompt may lie before it is of none.
@@ -63,6 +65,7 @@ class Router:
         self.counts: dict[str, int] = {}
         self.means = torch.zeros(0, features)
         self.scatter = torch.zeros(features, features)
+        self.words = torch.zeros(0, BUCKETS)
         self.near: tuple[float, float] | None = None  # mean and standard deviation of held-out prompts' distances to their own domain
         self._metric: Tensor | None = None
 
@@ -83,9 +86,8 @@ class Router:
         """Each prompt's domain, BASE for those that are of none."""
         if not self.counts:
             return [BASE] * len(prompts)
-        names, far = self.names, self.farthest()
-        least = self.distances(self.embed(prompts)).min(1)
-        return [names[at] if value <= far else BASE for value, at in zip(least.values.tolist(), least.indices.tolist(), strict=True)]
+        apart, far = self.distances(self.embed(prompts)), self.farthest()
+        return [name if near <= far else BASE for name, near in zip(self._likeliest(prompts, apart), apart.amin(1).tolist(), strict=True)]
 
     def farthest(self) -> float:
         """The distance up to which a prompt is of a known domain."""
@@ -115,8 +117,16 @@ class Router:
 
     def nearest(self, prompts: Sequence[Prompt]) -> str:
         """The known domain that most of these prompts are nearest to."""
-        names = [self.names[at] for at in self.distances(self.embed(prompts)).argmin(1).tolist()]
+        names = self._likeliest(prompts, self.distances(self.embed(prompts)))
         return max(self.names, key=names.count)
+
+    def _likeliest(self, prompts: Sequence[Prompt], apart: Tensor) -> list[str]:
+        """The domain of each prompt, its distances from all given; words say nothing where a domain of an older state has none counted."""
+        density = -apart.square() / 2
+        if bool(self.words.any(1).all()):
+            density = density + likelihoods(prompts, self.words)
+        names = self.names
+        return [names[at] for at in density.argmax(1).tolist()]
 
     def learn(self, name: str, prompts: Sequence[Prompt]) -> None:
         """Take prompts into a domain's statistics; an unknown name is a new domain."""
@@ -124,12 +134,14 @@ class Router:
         new = self._moments(prompts)
         if name not in self.counts:
             self.means = torch.cat([self.means, torch.zeros(1, self.features)])
+            self.words = torch.cat([self.words, torch.zeros(1, BUCKETS)])
             self.counts[name] = 0
         at = self.names.index(name)
         count = self.counts[name]
         both = new if not count else Moments(count, self.means[at].double(), self.scatter.double()) + new
         self.scatter = (both.scatter if count else self.scatter.double() + new.scatter).float()
         self.means[at], self.counts[name], self._metric = both.mean.float(), both.count, None
+        self.words[at] += counted(prompts)
 
     def closest(self) -> tuple[str, str]:
         """The two domains with the nearest means, BASE not among them, the older first."""
@@ -149,12 +161,14 @@ class Router:
         self.scatter = both.scatter.float()
         self.means[one] = both.mean.float()
         self.means = torch.cat([self.means[:other], self.means[other + 1 :]])
+        self.words[one] += self.words[other]
+        self.words = torch.cat([self.words[:other], self.words[other + 1 :]])
         self.counts[kept], self._metric = both.count, None
         del self.counts[gone]
 
     def state(self) -> dict[str, object]:
         near = None if self.near is None else list(self.near)
-        return {"counts": dict(self.counts), "means": self.means.clone(), "scatter": self.scatter.clone(), "near": near}
+        return {"counts": dict(self.counts), "means": self.means.clone(), "scatter": self.scatter.clone(), "words": self.words.clone(), "near": near}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Take up a saved state; raises StateError for one of other features."""
@@ -162,6 +176,7 @@ class Router:
             raise StateError(f"the saved router has other features (features={len(state['scatter'])!r}). Load it with features={len(state['scatter'])}.")
         self.counts = {name: int(count) for name, count in state["counts"].items()}
         self.means, self.scatter = state["means"].cpu().clone(), state["scatter"].cpu().clone()
+        self.words = state["words"].cpu().clone() if "words" in state else torch.zeros(len(self.counts), BUCKETS)
         self.near, self._metric = None if state["near"] is None else (state["near"][0], state["near"][1]), None
 
     def _measure(self, name: str, prompts: Sequence[Prompt]) -> None:
