@@ -1,6 +1,6 @@
 """What does it cost a method not to be told where one task ends?
 
-    python benchmarks/boundaries.py almanac --seeds 3
+    python benchmarks/boundaries.py almanac --seeds 3 [--orders sequential "blurred(overlap=0.5)"]
     python make_streams.py streams support banking --scale 0.5
     python benchmarks/boundaries.py streams/support --model models/news2016 --rate 1e-3
 
@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("stream", help="a stream's folder, or 'almanac'")
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--orders", nargs="+", default=ORDERS, help="of the rows; what is known of others stays")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--periods", type=int, default=3, help="of the almanac")
     parser.add_argument("--rate", type=float, default=3e-4)
@@ -61,7 +62,7 @@ def main() -> None:
     stream = thin(almanac_stream(Almanac(), given.periods, skills=THIN)) if almanac else load_stream(Path(given.stream))
     settings = Settings(given.rate, given.passes, given.batch)
     told: dict[str, Any] = {"settings": {"rate": given.rate, "passes": given.passes, "batch": given.batch, "tokens": given.tokens}, "orders": {}}
-    for order in ORDERS:
+    for order in given.orders:
         found = {}
         for name, boundaries in (("told", "told"), ("found", f"embedding+every(tokens={given.tokens})")):
             out = given.runs / stream.name / f"{order.partition('(')[0]}-{name}"
@@ -76,6 +77,7 @@ def main() -> None:
             print(f"{order:22} {method:40} told {100 * means['told']:5.1f}  found {100 * means['found']:5.1f}  lost {100 * means['lost']:5.1f}", flush=True)
         print(order, told["orders"][order]["cut"], flush=True)
     whole = json.loads(given.out.read_text(encoding="utf-8")) if given.out.exists() else {}
+    told["orders"] = {**whole.get(stream.name, {}).get("orders", {}), **told["orders"]}
     write_json(given.out, {**whole, stream.name: told})
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from random import Random
-from statistics import median
+from statistics import fmean, median
 from time import process_time
 from typing import Any
 
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from everlearn import Almanac, Example, Experience, Gradient, Settings, almanac_stream, load_model, load_stream
 from everlearn.models.signals import RowLosses, RowVectors
 from everlearn.results import write_json
-from everlearn.streams.drift import ADWIN, KSWIN, Detector, Embedding, PageHinkley
+from everlearn.streams.drift import ADWIN, KSWIN, Change, Detector, Embedding, PageHinkley
 from everlearn.streams.orders import Blurred, Order, Sequential
 from everlearn.streams.unlabelled import cuts
 
@@ -76,6 +76,7 @@ class Found:
     false: int = 0
     rows: int = 0
     delays: list[int] = field(default_factory=list)
+    off: list[int] = field(default_factory=list)  # rows between where a change was and where it is said to have begun; of a blend, its middle
 
     def told(self) -> dict[str, Any]:
         share = self.found / self.changes if self.changes else None
@@ -86,6 +87,7 @@ class Found:
             "false_alarms": self.false,
             "rows": self.rows,
             "median_delay": median(self.delays) if self.delays else None,
+            "mean_off": fmean(self.off) if self.off else None,
         }
 
 
@@ -97,26 +99,27 @@ def domains(experiences: Sequence[Experience], model: Any) -> list[Domain]:
     return found
 
 
-def run(detector: Detector, of: Sequence[Domain], places: Sequence[tuple[int, int]]) -> list[int]:
-    """How many rows had been seen at each event."""
+def run(detector: Detector, of: Sequence[Domain], places: Sequence[tuple[int, int]]) -> list[Change]:
+    """Every event."""
     found = []
     for place, (number, at) in enumerate(places):
         change = detector.update(of[number].signal(at, place, detector.signal))
         if change is not None:
-            found.append(change.noticed)
+            found.append(change)
     return found
 
 
-def score(found: Found, events: Sequence[int], changes: Sequence[tuple[int, int]], rows: int) -> None:
+def score(found: Found, events: Sequence[Change], changes: Sequence[tuple[int, int]], rows: int) -> None:
     """changes: where each begins and is over; abrupt ones are over at once."""
     found.rows += rows
     found.changes += len(changes)
     for begin, over in changes:
-        first = next((at for at in events if begin < at <= over + WINDOW), None)
-        if first is not None:
+        within = [event for event in events if begin < event.noticed <= over + WINDOW]
+        if within:
             found.found += 1
-            found.delays.append(first - begin)
-    found.false += sum(not any(begin < at <= over + 2 * WINDOW for begin, over in changes) for at in events)
+            found.delays.append(within[0].noticed - begin)
+            found.off.append(min(abs(event.began - (begin + over) // 2) for event in within))
+    found.false += sum(not any(begin < event.noticed <= over + 2 * WINDOW for begin, over in changes) for event in events)
 
 
 def built(of: Sequence[Domain], order: Order, makes: Callable[[], Detector], found: Found, blend: float = 0.0) -> None:
@@ -171,6 +174,7 @@ def total(of: dict[str, Found]) -> Found:
         for name in ("changes", "found", "false", "rows"):
             setattr(whole, name, getattr(whole, name) + getattr(found, name))
         whole.delays += found.delays
+        whole.off += found.off
     return whole
 
 
@@ -197,7 +201,8 @@ def cost(model_name: str, rows: Sequence[Example], repeats: int = 5) -> dict[str
 
 def line(name: str, told: dict[str, Any]) -> str:
     share = "" if told["share"] is None else f"{told['found']:4}/{told['changes']:<4} {100 * told['share']:5.1f} %"
-    return f"{name:44} {share:18} false {told['false_alarms']:3} in {told['rows']:7,} rows, delay {told['median_delay']}"
+    off = "" if told["mean_off"] is None else f", off by {told['mean_off']:.1f}"
+    return f"{name:44} {share:18} false {told['false_alarms']:3} in {told['rows']:7,} rows, delay {told['median_delay']}{off}"
 
 
 def choose(data: dict[str, list[Domain]], periods: Sequence[Domain], orders: int) -> dict[str, Any]:

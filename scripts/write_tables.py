@@ -1,6 +1,6 @@
 """Write results into the pages that quote them, between `<!-- NAME -->` and `<!-- /NAME -->`.
 
-python scripts/write_tables.py                               all committed results: demo, support, and the nine streams
+python scripts/write_tables.py                               all committed results: demo, support, the nine streams ..., and each method's row on its page
 python scripts/write_tables.py demo=runs/demo/results.json   this one from elsewhere
 """
 
@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from everlearn import Results
 from everlearn.applications.record import cell
@@ -62,11 +64,55 @@ def of_applications() -> str:
     return "\n".join(found)
 
 
+def of_methods(name: str, wanted: Callable[[str], bool] = bool) -> str:
+    """The table of every method on one stream, or of those wanted; "" where none of them was measured."""
+    path = RESULTS / "methods" / f"{name}.json"
+    if not path.exists():
+        return ""
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    rows, told = [row for row in whole["rows"] if wanted(row["method"])], whole["told"]
+    head = ["method", *(f"{measure.replace('_', ' ')} %" for measure in told), "time over plain", "extra MB", "seeds"]
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    lines += ["| " + " | ".join(_cells(row, told)) + " |" for row in rows]
+    return "\n".join([*lines, ""]) if rows else ""
+
+
+def _cells(row: Mapping[str, Any], told: Sequence[str]) -> list[str]:
+    """A method's row, means over seeds with the least and the most."""
+
+    def spread(found: list[float] | None, factor: float, digits: int) -> str:
+        if found is None:
+            return "–"
+        middle, low, high = (f"{factor * value:.{digits}f}" for value in found)
+        return middle if low == high else f"{middle} ({low} to {high})"
+
+    measures = [spread(row[measure], 100, 1) for measure in told]
+    return [f"`{row['method']}`", *measures, spread(row["time"], 1, 2), f"{float(row['bytes']) / 1e6:.1f}", str(row["seeds"])]
+
+
+def on_page(page: str) -> str:
+    """What was measured of a page's method, beside plain training, a table a stream."""
+
+    def its(recipe: str) -> bool:
+        return re.split(r"[(+]", recipe)[0] in (("joint", "frozen") if page == "bounds" else (page,))
+
+    found = []
+    for name in ("almanac", "support", "facts"):
+        if of_methods(name, its):
+            both = of_methods(name, lambda recipe: recipe == "plain" or its(recipe))
+            found.append(f"`{name}`, as [every method](../results.md#every-method) was measured:\n\n{both}")
+    return "\n".join(found)
+
+
 def main() -> None:
     given = dict(word.split("=", 1) for word in sys.argv[1:]) or {path.stem: str(path) for path in RESULTS.glob("*.json") if path.stem in ("demo", "support")}
     tables = {name: Results.load(Path(path)).markdown() for name, path in given.items()}
     if len(sys.argv) == 1:
         tables["streams"], tables["edits"], tables["applications"] = of_streams(), of_edits(), of_applications()
+        tables |= {f"methods {name}": of_methods(name) for name in ("almanac", "support", "facts")}
+        for path in sorted((ROOT / "docs" / "methods").glob("*.md")):  # a page without the marks stays as it is
+            if measured := on_page(path.stem):
+                path.write_text(written(path.read_text(encoding="utf-8"), "measured", measured), encoding="utf-8")
     for page in PAGES:
         path = ROOT / page
         text = path.read_text(encoding="utf-8")

@@ -5,8 +5,11 @@ import sys
 import numpy as np
 import pytest
 
+from everlearn import Almanac, CausalModel, almanac_stream
 from everlearn.errors import DataError, MissingExtra, SettingError
+from everlearn.models.signals import RowVectors
 from everlearn.streams.drift import ADWIN, DETECTORS, KSWIN, Change, Detector, Embedding, PageHinkley
+from everlearn.streams.orders import Blurred
 
 
 def changes(detector: Detector, values) -> list[Change]:  # type: ignore[no-untyped-def]
@@ -34,6 +37,18 @@ def test_a_slow_blend_is_found_by_the_first_rows_since_the_last_change() -> None
     found = changes(Embedding(), rows.astype(np.float32))
     assert found
     assert all(200 < change.noticed <= 1048 for change in found)
+
+
+def test_a_blend_began_near_its_middle(shared_tiny: CausalModel) -> None:
+    """It is noticed near its end; cut there, half a blend would be learned on the wrong side."""
+    off = []
+    for future in (3, 4):
+        stream = almanac_stream(Almanac(future=future), 4, skills=10)
+        places = Blurred(overlap=0.5).places([len(experience.train) for experience in stream])
+        rows = [stream.experiences[number].train[at] for number, at in places]
+        found = changes(Embedding(), RowVectors(shared_tiny)(rows))
+        off += [min(abs(change.began - middle) for change in found) for middle in (240, 480, 720)]
+    assert float(np.mean(off)) < 30, "41 where it was looked for among the latest 48 rows"
 
 
 def test_the_embedding_test_is_quiet_where_nothing_changes() -> None:

@@ -52,8 +52,9 @@ class Embedding:
     """A two-sample test on row vectors: are the latest `window` rows drawn as the rows before them were?
 
     Every `every` rows the latest are held against the up to `past` rows before them, none older than the last change, and at every fourth look against
-    the first `past` rows since that change, which a slow blend has left far behind, by the shrunk Hotelling test of `two_sample.difference`. It assumes
-    that rows of one domain come in no order: where rows about one thing come in runs, each run is a change.
+    the first `past` rows since that change, which a slow blend has left far behind, by the shrunk Hotelling test of `two_sample.difference`. It began where,
+    among the latest 2 `window` rows, both sides differ most: of a blend that is near its middle. Rows of one domain are taken to come in no order:
+    where rows about one thing come in runs, each run is a change.
 
     window: rows, at least 8; as many must lie before them.   level: the p-value below which it is a change, in (0, 0.1); where nothing changes there are
     at most 1.25 level / every false alarms a row, at the defaults one in 960,000.   shrink: of the covariance, as `difference` says. The defaults were
@@ -114,13 +115,12 @@ class Embedding:
 
     def _surest(self) -> tuple[int, float]:
         """How many of the latest rows are new, as far as either test can tell, and its p-value."""
-        before, least = difference(np.stack(self._rows), self.shrink), self.window // 4
-        found = [(self._p(before), before, 3 * self.window // 2)]
+        before = difference(np.stack(self._rows), self.shrink)
+        p = self._p(before)
         if self._since >= self.past + self.window and self._seen // self.every % SELDOM == 0:  # before, the first rows are the ones tested above
-            first = difference(np.stack([*self._first, *self._rows[-self.window :]]), self.shrink)
-            found.append((self._p(first), first, self.window))
-        p, test, most = min(found, key=lambda one: one[0])
-        new = max(range(least, most + 1), key=test.z) if p < self.level else 0  # where the two sides differ most
+            p = min(p, self._p(difference(np.stack([*self._first, *self._rows[-self.window :]]), self.shrink)))
+        least, most = self.window // 4, 2 * self.window
+        new = max(range(least, min(most, len(self._rows) - least) + 1), key=before.z) if p < self.level else 0  # where the two sides differ most
         return new, p
 
     def _p(self, test: Likeness) -> float:
