@@ -2,11 +2,13 @@
 
     python make_streams.py streams support translation --scale 0.25
     python benchmarks/transfer.py streams/support --model models/news2016
-    python benchmarks/transfer.py streams/translation --model models/news2016 --passes 2
+    python benchmarks/transfer.py streams/translation --model models/news2016 --passes 2 --score loss
 
 Of a stream the first four experiences. The last of them is learned from growing parts of its rows, from the start, and after the earlier three (learned
 plainly, or with replay). A curve's rows needed are where it first reaches 80 % of what the start reaches with all rows, straight lines between the
-parts; all rows where it never does. Intervals: 95 % of the bootstrap over test examples and over seeds, paired. What is done is kept and not run again.
+parts; all rows where it never does. With --score loss a score is what the likelihood of the true answers, a byte, has gained over the starting model's:
+where a small model says nothing right yet, that it learns can still be seen. Intervals: 95 % of the bootstrap over test examples and over seeds,
+paired. What is done is kept and not run again.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -87,6 +90,15 @@ def table(saved: dict[str, list[list[list[float]]]], task: str, rows: int) -> li
     return lines
 
 
+def gained(curves: dict[str, list[list[list[float]]]]) -> dict[str, list[list[list[float]]]]:
+    """The same, less what the starting model has before it learns, example by example."""
+
+    def less(seed: list[list[float]], untaught: list[float]) -> list[list[float]]:
+        return [[value - before for value, before in zip(part, untaught, strict=True)] for part in seed]
+
+    return {arm: [less(seed, first[0]) for seed, first in zip(of, curves["from the start"], strict=False)] for arm, of in curves.items()}
+
+
 def curves_done(path: Path, about: dict[str, object]) -> dict[str, list[list[list[float]]]]:
     """The curves that are done, which must be of the same questions and settings; what an older file does not say is taken as the same."""
     if not path.exists():
@@ -104,13 +116,16 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--passes", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--score", choices=["loss"], help="instead of the task's own")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/transfer"))
     given = parser.parse_args()
     whole = load_stream(given.stream)
     stream = Stream(whole.name, whole.experiences[:4], whole.base)
     last = stream.experiences[-1]
     task = next(task for task in tasks_of(stream.experiences) if task.name in last.tests)
-    path, settings = given.out / f"{stream.name}.json", Settings(rate=5e-4, passes=given.passes, batch=16)
+    if given.score:
+        task = replace(task, score=given.score)
+    path, settings = given.out / f"{stream.name}{'-' if given.score else ''}{given.score or ''}.json", Settings(rate=5e-4, passes=given.passes, batch=16)
     about = {"stream": stream.name, "task": task.name, "rows": len(last.train), "examples": len(task.examples)}
     about |= {"passes": given.passes, "model": Path(given.model).name}
     saved = curves_done(path, about)
@@ -120,7 +135,7 @@ def main() -> None:
                 saved[arm].append(curve(stream, task, given.model, method, earlier, settings, seed))
                 write_json(path, {**about, "curves": saved})
                 print(f"seed {seed} {arm:24} " + " ".join(f"{100 * np.mean(part):5.1f}" for part in saved[arm][-1]), flush=True)
-    lines = table(saved, task.name, len(last.train))
+    lines = table(gained(saved) if given.score else saved, task.name, len(last.train))
     write_json(path, {**about, "seeds": given.seeds, "parts": list(PARTS), "table": lines, "curves": saved})
     for line in lines:
         print(line)

@@ -13,7 +13,7 @@ from everlearn import CausalModel, Example, Lora, ModelError, load_model
 from everlearn.models.adapters import add_adapter, pairs
 from everlearn.models.arrow import directions, scores
 from everlearn.models.routed import RoutedModel
-from everlearn.models.router import Prompt
+from everlearn.models.wording import Prompt
 
 QUESTIONS = tuple(
     Example(prompt=text, completion="")

@@ -19,8 +19,9 @@ from everlearn.methods.base import State, Step, at_least
 from everlearn.models.adapters import Lora, adapted, add_adapter, joined, pairs, write_adapter
 from everlearn.models.arrow import directions, scores
 from everlearn.models.routed import RoutedModel
-from everlearn.models.router import BASE, Prompt, Router, asked
+from everlearn.models.router import BASE, Router, asked
 from everlearn.models.weights import TrainedModel
+from everlearn.models.wording import Prompt
 from everlearn.types import Example, Experience
 
 

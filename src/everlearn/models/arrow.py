@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from everlearn.models.adapters import Pair, pairs
-from everlearn.models.router import Prompt
 from everlearn.models.weights import TrainedModel, as_found
+from everlearn.models.wording import Prompt
 
 
 def directions(model: TrainedModel, names: Sequence[str]) -> dict[str, Tensor]:

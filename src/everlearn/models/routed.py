@@ -11,8 +11,9 @@ from transformers.cache_utils import DynamicCache
 
 from everlearn.errors import ModelError
 from everlearn.models.language import CausalModel
-from everlearn.models.router import Prompt, asked
+from everlearn.models.router import asked
 from everlearn.models.weights import TrainedModel, as_found
+from everlearn.models.wording import Prompt
 from everlearn.types import Batch, Out
 
 # Prompts as tokens -> the name of each one's adapter, "__base__" for none.

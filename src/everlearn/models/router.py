@@ -12,15 +12,13 @@ from torch import Tensor, nn
 
 from everlearn.errors import StateError
 from everlearn.models.weights import TrainedModel
-from everlearn.models.wording import BUCKETS, counted, likelihoods
+from everlearn.models.wording import BUCKETS, Prompt, counted, likelihoods, log_shares
 from everlearn.types import Row
 
 BASE = "__base__"  # PEFT's word for no adapter at all
 SHRINK = 0.1  # of the covariance, towards a sphere: best or next to it on cross-validated training prompts of `support`
 SMALLEST = 1e-12  # variance, so that equal prompts have one
 CHUNK = 2048  # prompts embedded at once
-
-Prompt = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +47,9 @@ class Router:
 
     A prompt's vector is the mean over its tokens of relu(W e), with e the token's input embedding at length 1 and W a fixed Gaussian matrix (McDonnell
     et al. 2023, arXiv:2307.02251, project so). Kept are each domain's mean and count, and one scatter within domains for all, merged exactly as
-    prompts arrive (streaming LDA, Hayes and Kanan 2020, arXiv:1909.01520), and in how many of each domain's prompts each word and pair of words was.
-    The likeliest domain is named: a prompt's density under LDA (the least distance in the shrunk covariance's metric) times that of its words under
-    naive Bayes. No prompt is stored, and the size does not depend on how many there were. What is of no domain, or new, is told by distances alone.
+    prompts arrive (streaming LDA, Hayes and Kanan 2020, arXiv:1909.01520), and in how many of each domain's prompts each token and pair of neighbours was.
+    The likeliest domain is named: a prompt's density under LDA (the least distance in the shrunk covariance's metric) times that of its tokens and pairs
+    under naive Bayes. No prompt is stored, and the size grows with domains alone. What is of no domain, or new, is told by distances alone.
 
     features: length d of the vectors; d * d numbers are kept.   unknown: how many standard deviations farther than held-out prompts of its own
     domain a prompt may lie before it is of none.
@@ -65,9 +63,10 @@ class Router:
         self.counts: dict[str, int] = {}
         self.means = torch.zeros(0, features)
         self.scatter = torch.zeros(features, features)
-        self.words = torch.zeros(0, BUCKETS)
+        self.grams = torch.zeros(0, BUCKETS)  # NaN for a domain of a state from before they were counted
         self.near: tuple[float, float] | None = None  # mean and standard deviation of held-out prompts' distances to their own domain
         self._metric: Tensor | None = None
+        self._said: Tensor | None = None
 
     @property
     def names(self) -> list[str]:
@@ -75,19 +74,21 @@ class Router:
 
     def embed(self, prompts: Sequence[Prompt]) -> Tensor:
         """Vectors (n, d) in float64."""
-        ids, place = torch.unique(torch.tensor([t for prompt in prompts for t in prompt]), return_inverse=True)
+        ids, place = torch.unique(torch.tensor([t for prompt in prompts for t in prompt], dtype=torch.int64), return_inverse=True)
         known = nn.functional.normalize(self._table.detach()[ids.to(self._table.device)].float().cpu(), dim=1)
-        lengths = torch.tensor([len(prompt) for prompt in prompts])
+        lengths = torch.tensor([len(prompt) for prompt in prompts], dtype=torch.int64)
         shares = torch.zeros(len(prompts), len(ids))
         shares.index_put_((torch.arange(len(prompts)).repeat_interleave(lengths), place), (1 / lengths).repeat_interleave(lengths), accumulate=True)
         return (shares @ torch.relu(known @ self._matrix)).double()
 
     def choose(self, prompts: Sequence[Prompt]) -> list[str]:
         """Each prompt's domain, BASE for those that are of none."""
-        if not self.counts:
+        if not self.counts or not prompts:
             return [BASE] * len(prompts)
-        apart, far = self.distances(self.embed(prompts)), self.farthest()
-        return [name if near <= far else BASE for name, near in zip(self._likeliest(prompts, apart), apart.amin(1).tolist(), strict=True)]
+        apart = self.distances(self.embed(prompts))
+        within = apart <= self.farthest()
+        names = self._likeliest(prompts, apart.masked_fill(~within, torch.inf))
+        return [name if known else BASE for name, known in zip(names, within.any(1).tolist(), strict=True)]
 
     def farthest(self) -> float:
         """The distance up to which a prompt is of a known domain."""
@@ -116,15 +117,17 @@ class Router:
         return nearer / sum(map(len, halves))
 
     def nearest(self, prompts: Sequence[Prompt]) -> str:
-        """The known domain that most of these prompts are nearest to."""
+        """The known domain that is the likeliest for most of these prompts."""
         names = self._likeliest(prompts, self.distances(self.embed(prompts)))
         return max(self.names, key=names.count)
 
     def _likeliest(self, prompts: Sequence[Prompt], apart: Tensor) -> list[str]:
-        """The domain of each prompt, its distances from all given; words say nothing where a domain of an older state has none counted."""
+        """The domain of each prompt, its distances from all given, infinite where it can't be."""
         density = -apart.square() / 2
-        if bool(self.words.any(1).all()):
-            density = density + likelihoods(prompts, self.words)
+        if self._said is None:
+            self._said = log_shares(self.grams)
+        if not bool(self._said.isnan().any()):  # else distances alone: a domain counted in part would lose what it was not counted of
+            density = density + likelihoods(prompts, self._said)
         names = self.names
         return [names[at] for at in density.argmax(1).tolist()]
 
@@ -134,14 +137,15 @@ class Router:
         new = self._moments(prompts)
         if name not in self.counts:
             self.means = torch.cat([self.means, torch.zeros(1, self.features)])
-            self.words = torch.cat([self.words, torch.zeros(1, BUCKETS)])
+            self.grams = torch.cat([self.grams, torch.zeros(1, BUCKETS)])
             self.counts[name] = 0
         at = self.names.index(name)
         count = self.counts[name]
         both = new if not count else Moments(count, self.means[at].double(), self.scatter.double()) + new
         self.scatter = (both.scatter if count else self.scatter.double() + new.scatter).float()
-        self.means[at], self.counts[name], self._metric = both.mean.float(), both.count, None
-        self.words[at] += counted(prompts)
+        self.means[at], self.counts[name] = both.mean.float(), both.count
+        self.grams[at] += counted(prompts)
+        self._metric = self._said = None
 
     def closest(self) -> tuple[str, str]:
         """The two domains with the nearest means, BASE not among them, the older first."""
@@ -161,23 +165,26 @@ class Router:
         self.scatter = both.scatter.float()
         self.means[one] = both.mean.float()
         self.means = torch.cat([self.means[:other], self.means[other + 1 :]])
-        self.words[one] += self.words[other]
-        self.words = torch.cat([self.words[:other], self.words[other + 1 :]])
-        self.counts[kept], self._metric = both.count, None
+        self.grams[one] += self.grams[other]
+        self.grams = torch.cat([self.grams[:other], self.grams[other + 1 :]])
+        self.counts[kept], self._metric, self._said = both.count, None, None
         del self.counts[gone]
 
     def state(self) -> dict[str, object]:
         near = None if self.near is None else list(self.near)
-        return {"counts": dict(self.counts), "means": self.means.clone(), "scatter": self.scatter.clone(), "words": self.words.clone(), "near": near}
+        return {"counts": dict(self.counts), "means": self.means.clone(), "scatter": self.scatter.clone(), "grams": self.grams.clone(), "near": near}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Take up a saved state; raises StateError for one of other features."""
+        if "grams" in state and state["grams"].shape[1] != BUCKETS:
+            raise StateError(f"the saved router counts in other buckets (buckets={state['grams'].shape[1]!r}, here {BUCKETS}). Learn its domains anew.")
         if state["scatter"].shape != self.scatter.shape:
             raise StateError(f"the saved router has other features (features={len(state['scatter'])!r}). Load it with features={len(state['scatter'])}.")
         self.counts = {name: int(count) for name, count in state["counts"].items()}
         self.means, self.scatter = state["means"].cpu().clone(), state["scatter"].cpu().clone()
-        self.words = state["words"].cpu().clone() if "words" in state else torch.zeros(len(self.counts), BUCKETS)
-        self.near, self._metric = None if state["near"] is None else (state["near"][0], state["near"][1]), None
+        self.grams = state["grams"].cpu().clone() if "grams" in state else torch.full((len(self.counts), BUCKETS), torch.nan)
+        self.near = None if state["near"] is None else (state["near"][0], state["near"][1])
+        self._metric = self._said = None
 
     def _measure(self, name: str, prompts: Sequence[Prompt]) -> None:
         """How far held-out prompts lie from their own domain's mean: half what was known of it, half what these say."""

@@ -22,9 +22,10 @@ from everlearn.models.arrow import directions, scores
 from everlearn.models.feed_forward import last_projections, place_of
 from everlearn.models.product_keys import add_memories
 from everlearn.models.routed import RoutedModel
-from everlearn.models.router import BASE, Prompt, Router
+from everlearn.models.router import BASE, Router
 from everlearn.models.state import on_device
 from everlearn.models.weights import TrainedModel
+from everlearn.models.wording import Prompt
 
 Saved = Mapping[str, Any]
 
