@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -48,7 +49,7 @@ def main() -> None:
     parser.add_argument("stream", help="a stream's folder, or 'almanac'")
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--methods", default=",".join(METHODS))
-    parser.add_argument("--orders", nargs="+", default=ORDERS, help="of the rows; what is known of others stays")
+    parser.add_argument("--orders", nargs="+", default=ORDERS, help="of the rows; what is known of others with these settings stays")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--periods", type=int, default=3, help="of the almanac")
     parser.add_argument("--rate", type=float, default=3e-4)
@@ -65,7 +66,7 @@ def main() -> None:
     for order in given.orders:
         found = {}
         for name, boundaries in (("told", "told"), ("found", f"embedding+every(tokens={given.tokens})")):
-            out = given.runs / stream.name / f"{order.partition('(')[0]}-{name}"
+            out = given.runs / stream.name / f"{re.sub(r'[^a-z0-9.]+', '-', order).strip('-')}-{name}"
             how: dict[str, Any] = {"anchor": None, "probes": False, "order": order, "boundaries": boundaries}
             found[name] = compare(stream, given.model, given.methods, given.seeds, out, settings, **how)
         told["orders"][order] = {"cut": shape(found["found"], stream), "methods": {}}
@@ -77,7 +78,9 @@ def main() -> None:
             print(f"{order:22} {method:40} told {100 * means['told']:5.1f}  found {100 * means['found']:5.1f}  lost {100 * means['lost']:5.1f}", flush=True)
         print(order, told["orders"][order]["cut"], flush=True)
     whole = json.loads(given.out.read_text(encoding="utf-8")) if given.out.exists() else {}
-    told["orders"] = {**whole.get(stream.name, {}).get("orders", {}), **told["orders"]}
+    before = whole.get(stream.name, {})
+    if before.get("settings", told["settings"]) == told["settings"]:
+        told["orders"] = {**before.get("orders", {}), **told["orders"]}
     write_json(given.out, {**whole, stream.name: told})
 
 

@@ -118,7 +118,7 @@ def score(found: Found, events: Sequence[Change], changes: Sequence[tuple[int, i
         if within:
             found.found += 1
             found.delays.append(within[0].noticed - begin)
-            found.off.append(min(abs(event.began - (begin + over) // 2) for event in within))
+            found.off.append(abs(within[0].began - (begin + over) // 2))
     found.false += sum(not any(begin < event.noticed <= over + 2 * WINDOW for begin, over in changes) for event in events)
 
 

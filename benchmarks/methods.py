@@ -19,6 +19,7 @@ from statistics import mean
 from time import monotonic
 
 from everlearn import Almanac, Settings, Stream, almanac_stream, compare, load_stream
+from everlearn.errors import Diverged
 from everlearn.results import Run, write_json
 
 # What is compared. Chosen on validation rows of `support`: the strengths of l2, l2_sp, ewc and distill (benchmarks/support.py) and the rate of adapters
@@ -128,19 +129,25 @@ def main() -> None:
 
 
 def done(name: str, world: World, out: Path, write: Path, end: float) -> None:
-    """Everything of one world that the budget allows, and its table."""
-    stream, found = world.stream(), dict[str, list[Run]]()
-    try:
-        for seeds in dict.fromkeys((1, world.seeds, SEEDS)):
-            for method in METHODS if seeds <= world.seeds else best(found):
-                begun = monotonic()
+    """Everything of one world that the budget allows, and its table: of what is on disk, whenever it was run."""
+    stream, found, spent = world.stream(), dict[str, list[Run]](), False
+    for seeds in dict.fromkeys((1, world.seeds, SEEDS)):
+        for method in METHODS if seeds <= world.seeds else best(found):
+            begun = monotonic()
+            try:
                 found[method] = runs_of(world, stream, method, seeds, out, end)
                 print(f"{name:10} {method:40} {seeds} seeds {monotonic() - begun:6.0f} s", flush=True)
-    except BudgetSpent:
-        print("the budget is spent; the same command goes on from here")
-    rows = [row(method, runs, found["plain"], world.told, stream) for method, runs in found.items()]
-    write_json(write, {"stream": stream.name, "experiences": len(stream), "told": list(world.told), "rows": rows})
-    print(table(rows, world.told))
+            except BudgetSpent:
+                spent = True
+            except Diverged as problem:
+                print(f"{name:10} {method:40} diverged: {problem}", flush=True)
+        if spent:
+            print("the budget is spent; the same command goes on from here")
+            break
+    if "plain" in found:
+        rows = [row(method, runs, found["plain"], world.told, stream) for method, runs in found.items()]
+        write_json(write, {"stream": stream.name, "experiences": len(stream), "told": list(world.told), "rows": rows})
+        print(table(rows, world.told))
 
 
 def best(found: dict[str, list[Run]]) -> list[str]:

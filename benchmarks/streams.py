@@ -18,8 +18,10 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from everlearn import Settings, Stream, compare, load_stream
+from everlearn.errors import Diverged
 from everlearn.results import Results
 from everlearn.standing import prints, still_true
 
@@ -31,6 +33,7 @@ SEVERAL = ("plain", "replay(share=1)", "keep_current", "joint")
 ONCE = ("frozen", "l2(strength=0.0001)", "l2_sp(strength=0.01)", "ewc(strength=0.1)", "distill(strength=0.1)")
 MEMORY, WITH_MEMORY = ("retrieval", "codebook", "knn_lm", "sparse_memory(factor=500,top=4096)"), ("facts", "translation")
 SEEDS = 3
+ASIDE = "results.before.json"
 
 
 class BudgetSpent(Exception):
@@ -74,9 +77,18 @@ def tables(out: Path, streams: dict[str, Stream], model: str, earlier: dict[str,
             joined = results if joined is None else merged(joined, results)
         if joined is not None:
             kept(joined, earlier.get(name)).save(out / name / "results.json")
+        (out / name / ASIDE).unlink(missing_ok=True)
         missing = sum((SEEDS if method in SEVERAL else 1) - done[method] for method in done)
         left += [f"{name}: {missing} runs"] if missing else []
     return left
+
+
+def set_aside(folder: Path) -> Results | None:
+    """What the last whole table says, kept in a file until the next is written: a comparison of one method writes a results.json of that method alone."""
+    path, aside = folder / "results.json", folder / ASIDE
+    if path.exists() and not aside.exists():
+        aside.write_bytes(path.read_bytes())
+    return Results.load(aside) if aside.exists() else None
 
 
 def merged(one: Results, other: Results) -> Results:
@@ -115,8 +127,7 @@ def main() -> None:
     given = parser.parse_args()
     names = [name for name in STREAMS if not given.only or name in given.only]
     streams, end = {name: shortened(given.streams / name) for name in names}, monotonic() + 60 * given.minutes
-    # Read before anything runs: a comparison of one method writes a results.json of that method alone.
-    earlier = {name: Results.load(path) for name in names if (path := given.out / name / "results.json").exists()}
+    earlier = {name: found for name in names if (found := set_aside(given.out / name)) is not None}
 
     def watched(text: str, share: float) -> None:
         if monotonic() > end:
@@ -125,10 +136,12 @@ def main() -> None:
     try:
         for name, method, seeds in planned(names):
             begun = monotonic()
-            compare(
-                streams[name], given.model, method, seeds, given.out / name, settings(name), anchor="everlearn", probes=False, progress=watched, save_every=30
-            )
-            print(f"{name:16} {method:24} {seeds} seeds  {monotonic() - begun:6.0f} s", flush=True)
+            how: dict[str, Any] = {"anchor": "everlearn", "probes": False, "progress": watched, "save_every": 30}
+            try:
+                compare(streams[name], given.model, method, seeds, given.out / name, settings(name), **how)
+                print(f"{name:16} {method:24} {seeds} seeds  {monotonic() - begun:6.0f} s", flush=True)
+            except Diverged as problem:
+                print(f"{name:16} {method:24} diverged: {problem}", flush=True)
     except BudgetSpent:
         print("the budget is spent; the same command goes on from here")
     left = tables(given.out, streams, given.model, earlier)

@@ -57,13 +57,13 @@ def curve(stream: Stream, task: Task, model_name: str, method: str, earlier: boo
 
 
 def needed(scores: Array, goal: Array, rows: int) -> Array:
-    """Rows at which each of (draws, parts) scores first reaches its goal (draws,), linear between the parts; all rows if never."""
+    """Rows at which each of (draws, parts) scores first reaches its goal (draws,), linear between the parts; all rows if never, or for no goal above 0."""
     at, result = np.array(PARTS) * rows, np.full(len(scores), float(rows))
     for place in range(len(PARTS) - 1, 0, -1):
         low, high = scores[:, place - 1], scores[:, place]
         share = np.divide(goal - low, high - low, out=np.zeros_like(low), where=high > low)
         result = np.where((low < goal) & (high >= goal), at[place - 1] + share * (at[place] - at[place - 1]), result)
-    return np.where(scores[:, 0] >= goal, 0.0, result)
+    return np.where(goal <= 0, float(rows), np.where(scores[:, 0] >= goal, 0.0, result))
 
 
 def resampled(curves: Sequence[list[list[float]]], task: str) -> list[Array]:
@@ -127,7 +127,7 @@ def main() -> None:
         task = replace(task, score=given.score)
     path, settings = given.out / f"{stream.name}{'-' if given.score else ''}{given.score or ''}.json", Settings(rate=5e-4, passes=given.passes, batch=16)
     about = {"stream": stream.name, "task": task.name, "rows": len(last.train), "examples": len(task.examples)}
-    about |= {"passes": given.passes, "model": Path(given.model).name}
+    about |= {"passes": given.passes, "model": Path(given.model).name, "score": task.score}
     saved = curves_done(path, about)
     for seed in range(given.seeds):
         for arm, (method, earlier) in ARMS.items():

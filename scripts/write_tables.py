@@ -109,10 +109,11 @@ def main() -> None:
     tables = {name: Results.load(Path(path)).markdown() for name, path in given.items()}
     if len(sys.argv) == 1:
         tables["streams"], tables["edits"], tables["applications"] = of_streams(), of_edits(), of_applications()
-        tables |= {f"methods {name}": of_methods(name) for name in ("almanac", "support", "facts")}
+        tables |= {f"methods {name}": of_methods(name) or "Not measured yet.\n" for name in ("almanac", "support", "facts")}
         for path in sorted((ROOT / "docs" / "methods").glob("*.md")):  # a page without the marks stays as it is
-            if measured := on_page(path.stem):
-                path.write_text(written(path.read_text(encoding="utf-8"), "measured", measured), encoding="utf-8")
+            path.write_text(
+                written(path.read_text(encoding="utf-8"), "measured", on_page(path.stem) or "Not measured beside the others yet.\n"), encoding="utf-8"
+            )
     for page in PAGES:
         path = ROOT / page
         text = path.read_text(encoding="utf-8")

@@ -53,8 +53,8 @@ class Embedding:
 
     Every `every` rows the latest are held against the up to `past` rows before them, none older than the last change, and at every fourth look against
     the first `past` rows since that change, which a slow blend has left far behind, by the shrunk Hotelling test of `two_sample.difference`. It began where,
-    among the latest 2 `window` rows, both sides differ most: of a blend that is near its middle. Rows of one domain are taken to come in no order:
-    where rows about one thing come in runs, each run is a change.
+    among the latest 2 `window` rows, both sides differ most: of a blend somewhere in it, as far as it has come. Rows of one domain are taken to come in
+    no order: where rows about one thing come in runs, each run is a change.
 
     window: rows, at least 8; as many must lie before them.   level: the p-value below which it is a change, in (0, 0.1); where nothing changes there are
     at most 1.25 level / every false alarms a row, at the defaults one in 960,000.   shrink: of the covariance, as `difference` says. The defaults were
@@ -114,7 +114,7 @@ class Embedding:
         return Change(self._seen, self._seen - new, "p-value", p, self.level)
 
     def _surest(self) -> tuple[int, float]:
-        """How many of the latest rows are new, as far as either test can tell, and its p-value."""
+        """How many of the latest rows are new, as the rows held split best, and the p-value of the surer test."""
         before = difference(np.stack(self._rows), self.shrink)
         p = self._p(before)
         if self._since >= self.past + self.window and self._seen // self.every % SELDOM == 0:  # before, the first rows are the ones tested above
