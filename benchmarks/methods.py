@@ -38,7 +38,7 @@ METHODS = (
     "retrieval", "knn_lm", "codebook", "sparse_memory+settings(rate=2e-4)", "consolidate+replay(share=5)",
 )  # fmt: skip
 SEEDS, BEST = 3, 6
-ALMANAC = ("kept", "kept_never_rehearsed", "changed", "new", "changed_at_end", "skills")
+ALMANAC = ("kept", "kept_never_rehearsed", "changed", "new", "changed_at_end", "unseen_phrasing", "skills")
 REAL = ("average_accuracy", "forgetting", "learning_accuracy")
 
 
