@@ -122,18 +122,22 @@ def test_a_state_from_before_tokens_were_counted_is_routed_by_distances(shared_t
     router.learn("forward", forward)
     router.learn("backward", backward)
     older.load({name: value for name, value in router.state().items() if name != "grams"})
+    asked = [*forward, *backward]
     for _ in range(2):
-        near = [older.names[at] for at in older.distances(older.embed([*forward, *backward])).argmin(1).tolist()]
-        assert older.choose([*forward, *backward]) == near != router.choose([*forward, *backward])
-        older.learn("backward", backward[:2])
+        near = [older.names[at] for at in (-older.distances(older.embed(asked)).square() / 2).argmax(1).tolist()]
+        assert older.choose(asked) == near != router.choose(asked)
+        older.learn("backward", [(7, 6, 5, 60)] * 2)
 
 
-def test_a_domain_that_is_too_far_is_not_chosen_by_its_words(shared_tiny: CausalModel, sums: list[Prompt], people: list[Prompt]) -> None:
-    router = Router(shared_tiny, features=128)
-    router.learn("a", sums)
-    router.learn("b", people)
-    router.grams[1] = 1e9 * router.grams[0]
-    assert set(router.choose(sums)) == {"a"}, "b is far, whatever is counted"
+def test_a_domain_that_is_too_far_is_not_chosen_by_its_words(shared_tiny: CausalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    router, forward, backward = Router(shared_tiny, features=16), *_orders()
+    router.learn("backward", backward)
+    router.learn("forward", forward)
+    monkeypatch.setattr(router, "distances", lambda vectors: torch.tensor([[1.0, 1.1]], dtype=torch.float64))
+    router.near = (2.0, 0.0)
+    assert router.choose(forward[:1]) == ["forward"], "its pairs say so, though it lies farther"
+    router.near = (1.05, 0.0)
+    assert router.choose(forward[:1]) == ["backward"]
 
 
 def test_nothing_asked_is_nothing_chosen(shared_tiny: CausalModel, sums: list[Prompt]) -> None:

@@ -9,7 +9,6 @@ from torch import Tensor
 
 BUCKETS = 1 << 15  # of tokens and pairs together; what falls into one counts as one
 PRIOR = 1000.0  # tokens and pairs that a domain is thought to have had of what all domains have: best or next to it on training prompts, cross-validated
-SMOOTH = 0.1  # of which every bucket is thought to have been seen in all
 MIX = 0x9E3779B97F4A7C15 - (1 << 64)  # the golden ratio's share of 2^64, as int64
 
 Prompt = tuple[int, ...]
@@ -35,11 +34,13 @@ def log_shares(counts: Tensor) -> Tensor:
     """The logarithm of each bucket's share of what a domain's prompts hold, (K, BUCKETS) float64, from the domains' counts (K, BUCKETS).
 
     Multinomial naive Bayes over what is there, not how often (McCallum and Nigam 1998; Schneider 2004), with a Dirichlet prior around the shares of all
-    domains together (MacKay and Peto 1995): what all prompts share says nothing, however few a domain has had.
+    domains together (MacKay and Peto 1995): what all prompts share says nothing, however few a domain has had. What no domain has had says nothing
+    either, and is 0 in all: its share would be the larger the fewer a domain has had.
     """
     known = counts.double()
-    pool = (known.sum(0) + SMOOTH) / (known.sum() + SMOOTH * BUCKETS)
-    return ((known + PRIOR * pool) / (known.sum(1, keepdim=True) + PRIOR)).log()
+    pool = known.sum(0) / known.sum().clamp_min(1)
+    said = ((known + PRIOR * pool) / (known.sum(1, keepdim=True) + PRIOR)).log()
+    return said.where(pool != 0, 0.0)
 
 
 def likelihoods(prompts: Sequence[Prompt], said: Tensor) -> Tensor:
