@@ -62,7 +62,7 @@ def main() -> None:
     almanac = given.stream == "almanac"
     stream = thin(almanac_stream(Almanac(), given.periods, skills=THIN)) if almanac else load_stream(Path(given.stream))
     settings = Settings(given.rate, given.passes, given.batch)
-    about = {"model": Path(given.model).name, "seeds": given.seeds, "periods": given.periods if almanac else len(stream)}
+    about: dict[str, Any] = {"model": Path(given.model).name, "seeds": given.seeds, "periods": given.periods if almanac else len(stream)}
     about |= {"rate": given.rate, "passes": given.passes, "batch": given.batch, "tokens": given.tokens, "methods": given.methods}
     told: dict[str, Any] = {"settings": about, "orders": {}}
     for order in given.orders:
