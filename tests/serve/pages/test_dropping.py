@@ -12,6 +12,7 @@ from everlearn import Home, approve, watch
 from everlearn.serve.running import served
 from everlearn.serve.teaching import Teaching
 from everlearn.versions.inbox import DONE, INBOX, QUARANTINE, Inbox
+from everlearn.versions.watching import watched
 from tests.serve.pages.conftest import WATCH, Visitor, row, said, settings
 
 
@@ -98,6 +99,10 @@ def test_a_file_of_the_machines_owner_is_learned_by_a_process_that_the_page_star
         assert "It was learned and accepted: v4." in said(told)
         (home.folder / "everlearn.toml").write_text("[learn]\nrecipe = 7\n")
         broken = Teaching(home)
+        for _ in range(1200):  # what the page started has learned, and may not have ended yet
+            if watched(home) is None:
+                break
+            time.sleep(0.1)
         assert broken.start()
         for _ in range(1200):
             if not broken.running:
