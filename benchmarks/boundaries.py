@@ -1,7 +1,7 @@
 """What does it cost a method not to be told where one task ends?
 
     python benchmarks/boundaries.py almanac --seeds 3 [--orders sequential "blurred(overlap=0.5)"]
-    python make_streams.py streams support banking --scale 0.5
+    python make_streams.py streams support banking --scale 0.25
     python benchmarks/boundaries.py streams/support --model models/news2016 --rate 1e-3
 
 Each method learns the stream twice in each order: told the boundaries, and cut by the detector (at the latest every `--tokens`). Compared is the average

@@ -5,24 +5,25 @@
     python scripts/write_tables.py                                                      the tables, in docs/results.md and on the methods' pages
 
 Almanac: six periods, three seeds. `support` and `facts`: the first three experiences, one seed, and three seeds of the six methods that do best
-on both. Each method runs with the settings its page recommends; none was chosen on the rows reported. Time is learning time over that of plain in
+on both. Settings that are not named are defaults; none was chosen on the rows reported. Time is learning time over that of plain in
 the same world and seed; extra bytes are what the method holds between experiences.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 from time import monotonic
+from typing import Any
 
 from everlearn import Almanac, Settings, Stream, almanac_stream, compare, load_stream
 from everlearn.errors import Diverged
 from everlearn.results import Run, write_json
 
-# What is compared. Chosen on validation rows of `support`: the strengths of l2, l2_sp, ewc and distill (benchmarks/support.py) and the rate of adapters
+# What is compared. Chosen on validation rows of `support`: the strengths of l2_sp, ewc and distill (benchmarks/support.py) and the rate of adapters
 # (benchmarks/routing.py).
 ADAPTED = "settings(rate=4e-3)"
 METHODS = (
@@ -97,17 +98,19 @@ def shown(run: Run, name: str, stream: Stream) -> float | None:
     return dict(zip(dict.fromkeys(tasks), last, strict=True)).get(name)
 
 
-def table(rows: Sequence[dict[str, object]], told: Sequence[str]) -> str:
-    lines = ["| method | " + " | ".join(name.replace("_", " ") + " %" for name in told) + " | time over plain | extra MB |"]
-    lines.append("| --- |" + " ---: |" * (len(told) + 2))
+def table(rows: Sequence[Mapping[str, Any]], told: Sequence[str]) -> str:
+    """A line a method: means over seeds, with the least and the most."""
+    head = ["method", *(f"{name.replace('_', ' ')} %" for name in told), "time over plain", "extra MB", "seeds"]
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
     for found in rows:
-        cells = [spread(found[name], 100) for name in told]
-        lines.append(f"| {found['method']} | " + " | ".join([*cells, spread(found["time"], 1, 2), f"{float(str(found['bytes'])) / 1e6:.1f}"]) + " |")
+        measures = [spread(found[name], 100) for name in told]
+        cells = [f"`{found['method']}`", *measures, spread(found["time"], 1, 2), f"{found['bytes'] / 1e6:.1f}", str(found["seeds"])]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def spread(found: object, factor: float, digits: int = 1) -> str:
-    if not isinstance(found, list):
+def spread(found: Sequence[float] | None, factor: float, digits: int = 1) -> str:
+    if found is None:
         return "–"
     middle, low, high = (f"{factor * value:.{digits}f}" for value in found)
     return middle if low == high else f"{middle} ({low} to {high})"

@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from everlearn import Results
 from everlearn.applications.record import cell
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import methods  # noqa: E402
+
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = ("README.md", "docs/results.md")
 
@@ -71,23 +74,7 @@ def of_methods(name: str, wanted: Callable[[str], bool] = bool) -> str:
         return ""
     whole = json.loads(path.read_text(encoding="utf-8"))
     rows, told = [row for row in whole["rows"] if wanted(row["method"])], whole["told"]
-    head = ["method", *(f"{measure.replace('_', ' ')} %" for measure in told), "time over plain", "extra MB", "seeds"]
-    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
-    lines += ["| " + " | ".join(_cells(row, told)) + " |" for row in rows]
-    return "\n".join([*lines, ""]) if rows else ""
-
-
-def _cells(row: Mapping[str, Any], told: Sequence[str]) -> list[str]:
-    """A method's row, means over seeds with the least and the most."""
-
-    def spread(found: list[float] | None, factor: float, digits: int) -> str:
-        if found is None:
-            return "–"
-        middle, low, high = (f"{factor * value:.{digits}f}" for value in found)
-        return middle if low == high else f"{middle} ({low} to {high})"
-
-    measures = [spread(row[measure], 100, 1) for measure in told]
-    return [f"`{row['method']}`", *measures, spread(row["time"], 1, 2), f"{float(row['bytes']) / 1e6:.1f}", str(row["seeds"])]
+    return f"{methods.table(rows, told)}\n" if rows else ""
 
 
 def on_page(page: str) -> str:

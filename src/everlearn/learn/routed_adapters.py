@@ -28,9 +28,9 @@ from everlearn.types import Example, Experience
 class RoutedAdapters(Around):
     """Each domain learns in a low-rank adapter of its own; a router that is told no task sends every prompt to its domain's, an unknown one to the base.
 
-    An experience is one domain: a new one if at least `novelty` of its prompts lie nearer to others of them than to any known domain, else the one most
-    of them are nearest to, whose adapter goes on learning. The weights beneath never move. Router: streaming LDA over prompts (`Router`; Hayes and Kanan
-    2020, arXiv:1909.01520; McDonnell et al. 2023, arXiv:2307.02251), or Arrow (Ostapenko et al. 2024, arXiv:2405.11157).
+    An experience is one domain: a new one if at least `novelty` of its prompts lie nearer to others of them than to any known domain, else the likeliest
+    for most of them, whose adapter goes on learning. The weights beneath never move. Router: streaming LDA and naive Bayes over prompts (`Router`; Hayes
+    and Kanan 2020, arXiv:1909.01520; McDonnell et al. 2023, arXiv:2307.02251), or Arrow (Ostapenko et al. 2024, arXiv:2405.11157).
     Differs from Arrow: one adapter a prompt, by the mean over its tokens and all layers, not a mixture for each token and layer; LDA still says what is
     unknown. What is joined by "+" (replay, EWC ...) is kept for each domain on its own, and sees that domain's adapter and rows alone.
 

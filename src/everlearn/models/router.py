@@ -123,12 +123,10 @@ class Router:
 
     def _likeliest(self, prompts: Sequence[Prompt], apart: Tensor) -> list[str]:
         """The domain of each prompt, its distances from all given, infinite where it can't be."""
-        density = -apart.square() / 2
         if self._said is None:
-            self._said = log_shares(self.grams)
-        if not bool(self._said.isnan().any()):  # else distances alone: a domain counted in part would lose what it was not counted of
-            density = density + likelihoods(prompts, self._said)
-        names = self.names
+            said = log_shares(self.grams)  # all NaN where a domain was counted in part: it would lose what it was not counted of, so distances alone tell
+            self._said = torch.zeros_like(said) if bool(said.isnan().any()) else said
+        density, names = likelihoods(prompts, self._said) - apart.square() / 2, self.names
         return [names[at] for at in density.argmax(1).tolist()]
 
     def learn(self, name: str, prompts: Sequence[Prompt]) -> None:
