@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import torch
-from transformers import BertConfig, BertLMHeadModel, DistilBertConfig, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedConfig
+from safetensors.torch import load_file, save_file
+from transformers import (
+    BertConfig,
+    BertLMHeadModel,
+    DistilBertConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 
 from everlearn import CausalModel, Example, Gradient, Lora, MissingExtra, ModelError, SettingError, Settings, load_model
 from everlearn.models.adapters import pairs
@@ -54,6 +67,30 @@ def test_broken_weights_say_so(tmp_path: Path) -> None:
     (tmp_path / "m" / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(ModelError, match="could not be loaded"):
         load_model(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("tensor", "wrong"), [(None, "without 1 of its weights, such as model.*mlp"), (torch.zeros(3, 3), "1 weights of other shapes, such as .*mlp")]
+)
+def test_weights_that_lack_or_do_not_fit_are_refused(tmp_path: Path, tensor: torch.Tensor | None, wrong: str) -> None:
+    """transformers would go on with random numbers."""
+    shutil.copytree(TINY, tmp_path / "m")
+    file = tmp_path / "m" / "model.safetensors"
+    weights = load_file(file)
+    name = next(name for name in weights if "mlp" in name)
+    save_file({key: value for key, value in {**weights, name: tensor}.items() if value is not None}, file, {"format": "pt"})
+    with pytest.raises(ModelError, match=wrong):
+        load_model(tmp_path / "m")
+
+
+def test_threads_may_load_at_the_same_time() -> None:
+    """transformers sets `tie_weights` of every class aside while it loads one model; of two at once, the second kept the empty one for good."""
+    before = PreTrainedModel.tie_weights
+    gate = Barrier(4)
+    with ThreadPoolExecutor(4) as threads:
+        models = [work.result() for work in [threads.submit(lambda: (gate.wait(), load_model("tiny", None))[1]) for _ in range(4)]]
+    assert PreTrainedModel.tie_weights is before
+    assert all(torch.equal(value, models[0].state()[name]) for model in models for name, value in model.state().items())
 
 
 @pytest.mark.parametrize("config", [BertConfig, DistilBertConfig])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal, cast, get_args
 
 import torch
@@ -25,6 +26,7 @@ Dtype = Literal["float32", "bfloat16", "auto", "4bit", "8bit"]
 LARGE = 500_000_000  # parameters from which on AdamW on all weights is too much for most machines
 WANTED = "Give 'tiny', a folder with config.json, tokenizer and *.safetensors, or a hub id such as 'org/name'."
 TINY = Path(__file__).parent / "tiny"
+ONE_AT_A_TIME = Lock()  # transformers replaces methods of all models while it loads one: of two at once the later leaves the wrong ones behind for good
 
 
 def parse_lora(text: str) -> Lora | Literal["auto"] | None:
@@ -62,7 +64,7 @@ def load_model(
     Only safetensors are read and no code of the repository runs. lora: the adapters to train, None for all weights; "auto" trains adapters
     of rank 16 from half a billion parameters on. dtype: of the weights in memory; "auto" is the file's own; "4bit" (NF4, as QLoRA, Dettmers et al.
     2023, arXiv:2305.14314) and "8bit" quantise the frozen weights beneath adapters, with bitsandbytes (extra `quantised`).
-    device: by default the accelerator of this machine, else the CPU. Raises ModelError where there is no such model.
+    device: by default the accelerator of this machine, else the CPU. Threads load one after another. Raises ModelError where there is no such model.
     """
     quantised = _quantised(dtype, lora, device)
     place = TINY if str(name) == "tiny" else Path(name)
@@ -75,9 +77,8 @@ def load_model(
         family = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         if _only_reads(config):
             raise ModelError(f"an encoder-only model cannot answer (model={str(name)!r}, type={config.model_type!r}). Give one with a decoder.")
-        with quiet_bars():
-            kind = dtype if dtype == "auto" else torch.float32 if quantised else getattr(torch, dtype)
-            module: PreTrainedModel = family.from_pretrained(found, config=config, dtype=kind, use_safetensors=True, **quantised)
+        kind = dtype if dtype == "auto" else torch.float32 if quantised else getattr(torch, dtype)
+        module = _read(family, found, config=config, dtype=kind, **quantised)
     except ModelError:
         raise
     except (OSError, ValueError, KeyError, SafetensorError) as problem:
@@ -95,6 +96,17 @@ def load_model(
         lora = Lora() if sum(p.numel() for p in module.parameters()) >= LARGE else None
     module = module if lora is None else with_lora(module, lora)
     return Seq2SeqModel(module, tokenizer, str(name)) if config.is_encoder_decoder else CausalModel(module, tokenizer, str(name))
+
+
+def _read(family: Any, found: str, **how: Any) -> PreTrainedModel:
+    """The module with its weights from a folder or hub id; those that are not there, or of other shapes, would be random numbers: an error."""
+    with ONE_AT_A_TIME, quiet_bars():
+        module, told = family.from_pretrained(found, **how, use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True)
+    lacking, other = sorted(told["missing_keys"]), sorted(str(key[0]) for key in told["mismatched_keys"])
+    if lacking or other:
+        what = f"without {len(lacking)} of its weights, such as {lacking[0]}" if lacking else f"with {len(other)} weights of other shapes, such as {other[0]}"
+        raise ModelError(f"the model's files are {what} (model={found!r}). Give the whole model, with a config.json that fits its weights.")
+    return cast(PreTrainedModel, module)
 
 
 def _place() -> str:
