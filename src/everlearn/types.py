@@ -156,8 +156,9 @@ class Row:
 class Batch:
     """Rows as tensors, with every learned token of theirs: N in all, row by row, in order.
 
-    tokens, mask: (B, T), padded on the right.   at: (N,) index into the B*T positions of the one that predicts each target.
-    targets: (N,) token ids.   row: (N,) the row each target is of.   weights: (N,).   from_memory: (N,) bool.
+    tokens, mask: (B, T), padded on the right; of a row nothing is read after the last token that predicts a learned one.
+    at: (N,) index into the B*T positions of the one that predicts each target.   targets: (N,) token ids.
+    row: (N,) the row each target is of.   weights: (N,).   from_memory: (N,) bool.
     """
 
     rows: tuple[Row, ...]

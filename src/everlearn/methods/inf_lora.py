@@ -168,7 +168,14 @@ def grown(used: Tensor | None, features: Tensor, energy: float) -> Tensor:
 
 
 def right_singular(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Singular values and right singular vectors as rows, of features (n, d); many rows are first turned into d that say the same."""
+    """Singular values and right singular vectors as rows, of features (n, d); many rows are first turned into d that say the same.
+
+    A vector's largest component is positive: its sign would hang on the last bits, and two processes would go apart.
+
+    >>> right_singular(torch.tensor([[-3.0, 0.0], [0.0, -1.0]]))[1].tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
     small = torch.linalg.qr(features, mode="r").R if len(features) > features.shape[1] else features
     _, s, vt = torch.linalg.svd(small, full_matrices=False)
-    return s, vt
+    largest = vt.gather(1, vt.abs().argmax(1, keepdim=True))
+    return s, torch.where(largest < 0, -vt, vt)

@@ -13,20 +13,23 @@ MOST_PADDING = 512  # padding tokens that cost about as much as one more pass of
 
 
 def make_batch(rows: Sequence[Row], pad: int, device: torch.device | str = "cpu") -> Batch:
-    """The rows padded on the right to the longest, and their N learned tokens.
+    """The rows padded on the right to the longest, and their N learned tokens. Of a row nothing is read after the last token that predicts one.
 
     >>> from everlearn.types import Example
-    >>> make_batch([Row(Example(text="x"), (5, 6, 7), (2,)), Row(Example(text="y"), (8, 9), (1,))], pad=0).at.tolist()
-    [1, 3]
+    >>> batch = make_batch([Row(Example(text="x"), (5, 6, 7), (2,)), Row(Example(text="y"), (8, 9), (1,))], pad=0)
+    >>> batch.tokens.tolist(), batch.at.tolist(), batch.targets.tolist()
+    ([[5, 6], [8, 9]], [1, 2], [7, 9])
     """
-    width = max(len(row.tokens) for row in rows)
-    tokens = torch.tensor([row.tokens + (pad,) * (width - len(row.tokens)) for row in rows])
-    mask = torch.tensor([[1] * len(row.tokens) + [0] * (width - len(row.tokens)) for row in rows])
+    read = [row.tokens[: max(row.learned, default=len(row.tokens))] for row in rows]
+    width = max(map(len, read))
+    tokens = torch.tensor([given + (pad,) * (width - len(given)) for given in read])
+    mask = torch.tensor([[1] * len(given) + [0] * (width - len(given)) for given in read])
     at = torch.tensor([i * width + p - 1 for i, row in enumerate(rows) for p in row.learned], dtype=torch.long)
+    targets = torch.tensor([row.tokens[p] for row in rows for p in row.learned], dtype=torch.long)
     owner = torch.tensor([i for i, row in enumerate(rows) for _ in row.learned], dtype=torch.long)
     weights = torch.tensor([weight for row in rows for weight in row.weights], dtype=torch.float)
     memory = torch.tensor([row.from_memory for row in rows])
-    parts = (tokens, mask, at, tokens.flatten()[at + 1], owner, weights, memory[owner])
+    parts = (tokens, mask, at, targets, owner, weights, memory[owner])
     return Batch(tuple(rows), *(_sent(part, torch.device(device)) for part in parts))
 
 
