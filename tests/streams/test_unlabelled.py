@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -41,18 +42,36 @@ def test_rows_are_cut_where_the_change_began_and_not_where_it_was_noticed() -> N
 
 def test_without_an_event_every_so_many_tokens_is_a_boundary() -> None:
     assert [len(cut.rows) for cut in cuts(ROWS, every=15)] == [15, 15, 10]
-    assert [len(cut.rows) for cut in cuts(ROWS, every=30, length=lambda row: 2, detector=Says({28: 20}), signal=nothing)] == [15, 5, 15, 5]
+    assert [len(cut.rows) for cut in cuts(ROWS, every=30, length=lambda row: 2, detector=Says({28: 20}), signal=nothing, late=0)] == [15, 5, 15, 5]
 
 
 def test_a_change_that_began_before_the_tokens_were_full_is_told_and_nothing_is_cut_twice() -> None:
-    found = list(cuts(ROWS, every=22, detector=Says({28: 20}), signal=nothing))
+    found = list(cuts(ROWS, every=22, detector=Says({28: 20}), signal=nothing, late=0))
     assert [(cut.start, len(cut.rows)) for cut in found] == [(0, 22), (22, 18)]
     assert [event.at for cut in found for event in cut.events] == [20]
 
 
 def test_all_rows_come_once_and_in_order_whatever_the_cuts() -> None:
-    found = list(cuts(ROWS, every=7, detector=Says({9: 3, 28: 20, 31: 30}), signal=nothing))
-    assert [row for cut in found for row in cut.rows] == ROWS
+    for late in (0, 3, 48):
+        found = list(cuts(ROWS, every=7, detector=Says({9: 3, 28: 20, 31: 30}), signal=nothing, late=late))
+        assert [row for cut in found for row in cut.rows] == ROWS
+        assert [cut.start for cut in found] == [0, *accumulate(len(cut.rows) for cut in found)][:-1]
+
+
+@pytest.mark.parametrize(
+    ("every", "late", "lengths"),
+    [
+        (18, 8, [20, 20]),  # full two rows before the change, which is noticed in time: no part of two rows
+        (18, 3, [18, 2, 20]),  # noticed too late
+        (22, 8, [20, 20]),  # full two rows after it began
+        (9, 8, [9, 11, 9, 11]),  # held back, then cut where the tokens were full; the change is cut too, and the end is not
+        (36, 8, [20, 20]),
+    ],
+)
+def test_a_cut_by_tokens_waits_whether_a_change_is_noticed(every: int, late: int, lengths: list[int]) -> None:
+    found = list(cuts(ROWS, every=every, detector=Says({25: 20}), signal=nothing, late=late))
+    assert [len(cut.rows) for cut in found] == lengths
+    assert [event.at for event in found[0 if found[1].start == 20 else 1].events] == [20]
 
 
 def test_a_detector_over_vectors_cuts_a_stream_into_experiences() -> None:
