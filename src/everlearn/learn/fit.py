@@ -159,6 +159,8 @@ def _ended(model: TrainedModel, methods: Sequence[Method], step: Step, key: str)
 
 def _together(share: Processes, model: TrainedModel, methods: Sequence[Method], batches: Sequence[Batch], loss: Tensor, step: Step) -> Tensor:
     """Of several processes: gradients, what methods noted, and the loss returned become the whole step's."""
+    if not (share.several or share.sharded):
+        return loss
     for _ in range(share.idle([batch.tokens.numel() for batch in batches])):
         (0 * model.outputs(batches[0]).logits.sum()).backward()  # type: ignore[no-untyped-call]
     model.collect()
