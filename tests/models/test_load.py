@@ -138,6 +138,7 @@ def test_auto_trains_all_weights_of_a_small_model() -> None:
 @pytest.mark.parametrize("dtype", ["4bit", "8bit"])
 def test_quantised_weights_lie_still_beneath_adapters_that_learn(dtype: str, tmp_path: Path, shared_tiny: CausalModel) -> None:
     pytest.importorskip("bitsandbytes", reason="needs the extra quantised")
+    torch.manual_seed(0)
     shape = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4}
     LlamaForCausalLM(LlamaConfig(vocab_size=len(shared_tiny.tokenizer), **shape)).save_pretrained(tmp_path)
     shared_tiny.tokenizer.save_pretrained(tmp_path)
@@ -146,7 +147,7 @@ def test_quantised_weights_lie_still_beneath_adapters_that_learn(dtype: str, tmp
     assert {value.dtype for value in weights.values()} == {torch.uint8 if dtype == "4bit" else torch.int8}
     assert all("lora_" in name for name in model.trained())
     rows = (Example(prompt="Question: Who is the mayor of nowhere?\nAnswer:", completion=" Nobody"),) * 4
-    Gradient([], Settings(rate=1e-2, passes=20, batch=4)).learn(model, Experience("1", rows))
+    Gradient([], Settings(rate=5e-3, passes=100, batch=4)).learn(model, Experience("1", rows))
     assert model.generate(rows[:1], 8) == [" Nobody"]
     assert all(torch.equal(value, weights[name]) for name, value in model.module.state_dict().items() if name in weights)
     with pytest.raises(ModelError, match="quantised weights take in no adapter"):
