@@ -95,6 +95,7 @@ def test_a_new_version_that_fails_is_rolled_back_in_the_home_too(home: Home) -> 
         assert pool.standing.trial is None
         assert pool.chosen("0").name == "v1"
         until(lambda: "canary" in (home.folder / "log.jsonl").read_text())
+        until(lambda: not pool._refused)  # the rollback is over, and with it the lock
         home.promote(2)  # by hand: tried again
         until(lambda: pool.standing.trial is not None)
     finally:
