@@ -138,6 +138,18 @@ def test_a_weight_used_behind_its_modules_back_is_seen() -> None:
     assert not treatable(model, rows_of(model))
 
 
+def test_it_is_tried_once_for_a_model_and_what_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried, model = list[int](), llama(False)
+    monkeypatch.setattr(per_example, "equal", lambda *_: not tried.append(1))
+    for _ in range(3):
+        summed(model, [[row] for row in rows_of(model)], log_likelihood, squares)
+    assert len(tried) == 1
+    model.module.model.norm.weight.requires_grad_(False)
+    assert treatable(model, rows_of(model))
+    assert treatable(llama(False), rows_of(model))
+    assert len(tried) == 3
+
+
 def test_one_row_alone_needs_no_batch() -> None:
     model = llama(True)
     assert not treatable(model, rows_of(model)[:1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ Make = Callable[[int, int, slice], Tensor]
 ALL = slice(None)
 
 MOST_TOKENS = 1024  # padded tokens of one forward pass: on two cores, more were no faster
+TRIED: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], bool]] = WeakKeyDictionary()  # by module, what learns and what is hooked to it
 MOST_VALUES = 2**18  # values of the gradients held at once, 1 MiB in float32: on two cores, more were no faster
 
 
@@ -41,7 +43,7 @@ def summed(model: TrainedModel, groups: Groups, value: Value, add: Add) -> dict[
     """What `add` makes of groups of rows, by parameter; it sees whole groups, a gradient for each row.
 
     Linear, embedding and norm layers give the gradients of all rows of a batch from one backward pass: the product of what a layer read and the
-    gradient of what it gave, row by row. Whether that holds for this model is tried on two rows; if not, each row has a backward pass of its own.
+    gradient of what it gave, row by row. Whether that holds for this model is tried once, on two rows; if not, each row has a backward pass of its own.
     """
     total = {name: torch.zeros_like(weight, dtype=torch.float32) for name, weight in model.trained().items()}
     parts = batches(groups)
@@ -68,9 +70,18 @@ def batches(groups: Groups) -> list[list[Sequence[Row]]]:
 
 
 def treatable(model: TrainedModel, rows: Sequence[Row]) -> bool:
-    """Do the gradients made together equal those of a backward pass alone, for the first row and the last, to half the digits."""
+    """Do the gradients made together equal those of a backward pass alone? Tried once for a module, the parameters that learn and its hooks."""
     if len(rows) < 2 or model.shared_out:
         return False
+    hooks = [hook for part in model.module.modules() for hook in (*part._forward_pre_hooks, *part._forward_hooks)]
+    known, kind = TRIED.setdefault(model.module, {}), (*model.trained(), *hooks)
+    if kind not in known:
+        known[kind] = equal(model, rows)
+    return known[kind]
+
+
+def equal(model: TrainedModel, rows: Sequence[Row]) -> bool:
+    """Are they, for the first row and the last, to half the digits?"""
     made = gradients_together(model, rows, log_likelihood)
     if made is None:
         return False
