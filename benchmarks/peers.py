@@ -5,8 +5,8 @@
 Avalanche knows classification alone: the model is wrapped to give the last position's logits, and the token that answers is the class. Both learn the
 same rows of equal length, so that neither pads, 16 a step, one pass, AdamW, the same strength: a second experience after a first, whose Fisher, buffer,
 teacher or importance was taken before the clock starts; what comes after the second (its Fisher, on equal rows) is inside. Avalanche squares the mean gradient
-of 16 rows and calls it Fisher: beside it stands ours of the same formula ("batched"), and the Fisher of single rows as a row of its own. Before the time the
-values are compared: both give the same loss.
+of 16 rows and calls it Fisher, and takes the size of the mean gradient of 16 rows for MAS: beside them stand ours of the same formula ("batched"), and those of
+single rows as rows of their own. Before the time the values are compared: both give the same loss.
 
 A method's figures are our CPU time over theirs, and each one's over plain training of the same library.
 """
@@ -39,7 +39,7 @@ from everlearn import AGEM, EWC, MAS, SI, CausalModel, Distill, Example, Experie
 
 BATCH, RATE, WIDTH = 16, 1e-4, 32
 SETTINGS = Settings(rate=RATE, passes=1, batch=BATCH, clip=0)
-NAMES = ("plain", "ewc", "ewc of single rows", "lwf", "replay", "si", "mas", "agem")
+NAMES = ("plain", "ewc", "ewc of single rows", "lwf", "replay", "si", "mas", "mas of single rows", "agem")
 
 
 class LastPosition(nn.Module):
@@ -70,7 +70,8 @@ def ours(name: str, rows: int) -> list[Method]:
         "lwf": lambda: Distill(1.0, temperature=2.0),
         "replay": lambda: Replay(1.0, rows=rows),
         "si": lambda: SI(1.0),
-        "mas": lambda: MAS(1.0, samples=rows, normalise=False),
+        "mas": lambda: MAS(1.0, samples=rows, normalise=False, sensitivity="batched"),
+        "mas of single rows": lambda: MAS(1.0, samples=rows, normalise=False),
         "agem": lambda: AGEM(1.0, rows=rows),
     }
     return [made[name]()] if name in made else []
@@ -88,6 +89,7 @@ def theirs(name: str, model: nn.Module, rows: int):  # type: ignore[no-untyped-d
         "ewc of single rows": lambda: TheirEWC(ewc_lambda=1.0, mode="online", decay_factor=1.0, **how),
         "lwf": lambda: LwF(alpha=1.0, temperature=2.0, **how), "replay": lambda: TheirReplay(mem_size=rows, **how),
         "si": lambda: SynapticIntelligence(si_lambda=1.0, **how), "mas": lambda: TheirMAS(lambda_reg=1.0, **how),
+        "mas of single rows": lambda: TheirMAS(lambda_reg=1.0, **how),
         "agem": lambda: TheirAGEM(patterns_per_exp=rows, sample_size=BATCH, **how),
     }  # fmt: skip
     return made[name]()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from everlearn import MAS, SI, CausalModel, Example, Experience, Gradient, Method, Movement, SettingError, Settings, Step
+from everlearn.methods.ewc import sampled
 from everlearn.methods.movement import largest
 
 EXAMPLES = tuple(Example(prompt=f"Question: What is {n} plus 2?\nAnswer:", completion=f" {n + 2}") for n in range(4))
@@ -125,9 +127,24 @@ def test_a_strong_pull_keeps_the_model_nearer_to_where_it_was(tiny: CausalModel,
     assert far[1] < 0.9 * far[0]
 
 
+def test_mas_of_means_is_the_size_of_their_gradient(tiny: CausalModel) -> None:
+    rows = step_for(tiny).rows * 5  # 20: a mean of 16 and one of 4
+    method = MAS(strength=1.0, samples=100, normalise=False, sensitivity="batched")
+    method.end(tiny, replace(step_for(tiny), rows=rows), Random(0))
+    tiny.module.eval()
+    wanted, drawn = {name: torch.zeros_like(weight) for name, weight in tiny.trained().items()}, sampled(rows, 100, Random(0))
+    for part in (drawn[:16], drawn[16:]):
+        norm = tiny.logits(tiny.batch(part)).logits.square().sum()
+        for name, gradient in zip(wanted, torch.autograd.grad(norm, list(tiny.trained().values())), strict=True):
+            wanted[name] += gradient.abs() / 20
+    for name, value in wanted.items():
+        assert torch.allclose(method.importance[name], value, rtol=1e-3, atol=1e-4 * float(value.max())), name
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
+        (lambda: MAS(sensitivity="mean"), "mas sensitivity must be 'rows' or 'batched', got 'mean'"),  # type: ignore[arg-type]
         (lambda: SI(-1), "si strength must be at least 0, got -1"),
         (lambda: SI(damping=0), "si damping must be at least 1e-12, got 0"),
         (lambda: MAS(-1), "mas strength must be at least 0, got -1"),

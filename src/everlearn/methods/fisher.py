@@ -12,12 +12,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from everlearn.errors import DataError, SettingError
-from everlearn.methods.per_example import Value, batches, log_likelihood, summed
+from everlearn.methods.per_example import BATCH, Value, batches, log_likelihood, mean_gradients, summed
 from everlearn.models.weights import TrainedModel, as_found
 from everlearn.types import Batch, Example, Row
 
 Kind = Literal["empirical", "sampled", "exact", "batched"]
-BATCH = 16  # examples whose mean gradient "batched" squares
 
 
 def fisher(model: TrainedModel, rows: Sequence[Row], kind: Kind, random: Random) -> dict[str, Tensor]:
@@ -98,11 +97,8 @@ def _weighted(model: TrainedModel, groups: Sequence[Sequence[Row]]) -> list[list
 
 def _batched(model: TrainedModel, rows: Sequence[Row]) -> dict[str, Tensor]:
     total = {name: torch.zeros_like(weight) for name, weight in model.trained().items()}
-    parts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-    with as_found(model.module):
-        for part in parts:
-            batch = model.batch(part)
-            mean = log_likelihood(batch, model.logits(batch).logits).sum() / len(part)
-            for name, gradient in model.gradient(mean).items():
-                total[name].addcmul_(gradient, gradient, value=1 / len(parts))
+    parts = -(-len(rows) // BATCH)
+    for _, gradients in mean_gradients(model, rows, log_likelihood):
+        for name, gradient in gradients.items():
+            total[name].addcmul_(gradient, gradient, value=1 / parts)
     return total

@@ -26,6 +26,7 @@ Make = Callable[[int, int, slice], Tensor]
 ALL = slice(None)
 
 MOST_TOKENS = 1024  # padded tokens of one forward pass: on two cores, more were no faster
+BATCH = 16  # rows whose mean gradient others take for a row's
 TRIED: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], bool]] = WeakKeyDictionary()  # by module, what learns and what is hooked to it
 MOST_VALUES = 2**18  # values of the gradients held at once, 1 MiB in float32: on two cores, more were no faster
 
@@ -52,6 +53,16 @@ def summed(model: TrainedModel, groups: Groups, value: Value, add: Add) -> dict[
         for part in parts:
             (_add_together if together else _add_alone)(model, part, value, add, total)
     return {name: total[name].to(weight.dtype) for name, weight in model.trained().items()}
+
+
+def mean_gradients(model: TrainedModel, rows: Sequence[Row], value: Value) -> Iterator[tuple[int, dict[str, Tensor]]]:
+    """Of every BATCH rows in turn: how many they are, and the gradient of their mean summed values, by parameter; no gradient of single rows."""
+    for start in range(0, len(rows), BATCH):
+        part = rows[start : start + BATCH]
+        with as_found(model.module):
+            batch = model.batch(part)
+            found = model.gradient(value(batch, model.logits(batch).logits).sum() / len(part))
+        yield len(part), found
 
 
 def batches(groups: Groups) -> list[list[Sequence[Row]]]:
