@@ -24,6 +24,7 @@ from everlearn.results import write_json
 METHODS = "plain,l2_sp,ewc,mas,si,distill,replay(rows=64),keep_current,agem(rows=64),der(rows=64),o_lora(rank=2)"
 SETTINGS = Settings(rate=1e-4, passes=1, batch=8)
 ROWS = 16
+COLOURS = 10  # of the plot's; the lines after them are dotted
 
 
 def course(method: str, experiences: Sequence[Experience]) -> tuple[list[float], list[int]]:
@@ -45,9 +46,9 @@ def plotted(lines: dict[str, list[float]], path: Path) -> None:
     from plotly.graph_objects import Figure, Scatter
 
     figure = Figure()
-    for name, seconds in lines.items():
+    for place, (name, seconds) in enumerate(lines.items()):
         smooth = [statistics.median(seconds[max(0, at - 2) : at + 3]) for at in range(len(seconds))]
-        figure.add_trace(Scatter(x=list(range(1, len(smooth) + 1)), y=smooth, name=name, mode="lines"))
+        figure.add_trace(Scatter(x=list(range(1, len(smooth) + 1)), y=smooth, name=name, mode="lines", line_dash="solid" if place < COLOURS else "dot"))
     figure.update_layout(xaxis_title="experience", yaxis_title="CPU seconds", yaxis_rangemode="tozero", template="simple_white", width=900, height=420)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.write_image(path)
