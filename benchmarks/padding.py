@@ -39,22 +39,22 @@ def counted(stream: Path, vocabulary: int, settings: Settings) -> dict[str, obje
         for at in range(count):
             step = order[at * len(rows) // count : (at + 1) * len(rows) // count]
             found["steps"] += 1
-            found["tokens"] += sum(len(row.tokens) for row in step)
+            found["tokens"] += sum(row.learned[-1] for row in step)
             found["learned"] += sum(len(row.learned) for row in step)
-            found["padded"] += len(step) * max(len(row.tokens) for row in step)
+            found["padded"] += len(step) * max(row.learned[-1] for row in step)
             for most in PADDINGS:
                 parts = by_length(step, settings.micro_tokens, most)
                 passes[most] += len(parts)
-                read[most] += sum(len(part) * len(part[-1].tokens) for part in parts)
+                read[most] += sum(len(part) * part[-1].learned[-1] for part in parts)
     ways = {str(most): {"read": read[most], "padding": 1 - found["tokens"] / read[most], "passes a step": passes[most] / found["steps"]} for most in PADDINGS}
     return {"stream": stream.name, **found, "padding to the longest": 1 - found["tokens"] / found["padded"], "most padding": ways}
 
 
 def packed(model: CausalModel, rows: Sequence[Row]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
     """What the module is given for a step's rows in lines of the longest, the places of the learned tokens' predictions among them, and the targets."""
-    width, lines = max(len(row.tokens) for row in rows), list[list[Row]]()
-    for row in sorted(rows, key=lambda row: -len(row.tokens)):
-        room = (line for line in lines if sum(len(one.tokens) for one in line) + len(row.tokens) <= width)
+    width, lines = max(row.learned[-1] for row in rows), list[list[Row]]()
+    for row in sorted(rows, key=lambda row: -row.learned[-1]):
+        room = (line for line in lines if sum(one.learned[-1] for one in line) + row.learned[-1] <= width)
         if (line := next(room, None)) is None:
             lines.append([row])
         else:
@@ -64,11 +64,11 @@ def packed(model: CausalModel, rows: Sequence[Row]) -> tuple[dict[str, Tensor], 
     for number, line in enumerate(lines):
         start = 0
         for place, row in enumerate(line):
-            here = slice(start, start + len(row.tokens))
-            tokens[number, here], positions[number, here], owner[number, here] = torch.tensor(row.tokens), torch.arange(len(row.tokens)), place
+            here = slice(start, start + row.learned[-1])
+            tokens[number, here], positions[number, here], owner[number, here] = torch.tensor(row.tokens[:-1]), torch.arange(row.learned[-1]), place
             keep += [number * width + start + at - 1 for at in row.learned]
             targets += [row.tokens[at] for at in row.learned]
-            start += len(row.tokens)
+            start += row.learned[-1]
     mask = (owner[:, :, None] == owner[:, None, :]) & torch.ones(width, width, dtype=torch.bool).tril()
     return {"input_ids": tokens, "position_ids": positions, "attention_mask": mask[:, None]}, torch.tensor(keep), torch.tensor(targets)
 

@@ -49,7 +49,7 @@ def equal(model: CausalModel, examples: list[Example], clock: Clock) -> list[flo
     def step(rows: list[Row]) -> torch.Tensor:
         count, total = sum(len(row.learned) for row in rows), torch.zeros(())
         for part in by_length(rows, SETTINGS.micro_tokens):
-            tokens, mask, targets = tensors(list(part), model.pad)
+            tokens, mask, targets = (of[:, :-1] for of in tensors(list(part), model.pad))  # a row's last token predicts nothing
             learned = targets != -100
             hidden = model.module.model(input_ids=tokens, attention_mask=mask, use_cache=False).last_hidden_state
             loss = functional.cross_entropy(model.module.lm_head(hidden[learned]), targets[learned], reduction="sum") / count
@@ -200,7 +200,7 @@ def measured(size: str, stream: Path, count: int, pairs: int) -> tuple[list[Figu
 def padded_tokens(model: CausalModel, examples: list[Example]) -> dict[str, int]:
     """What is read with padding, by everlearn and by a loop that pads to a step's longest."""
     parts = steps(model, examples)
-    ours = sum(len(run) * max(len(row.tokens) for row in run) for rows in parts for run in by_length(rows, SETTINGS.micro_tokens))
+    ours = sum(len(run) * max(row.learned[-1] for row in run) for rows in parts for run in by_length(rows, SETTINGS.micro_tokens))
     return {"everlearn": ours, "padded": sum(len(rows) * max(len(row.tokens) for row in rows) for rows in parts)}
 
 

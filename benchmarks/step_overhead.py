@@ -55,14 +55,14 @@ def now() -> tuple[float, float]:
 
 
 def tensors(rows: list[Row]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """tokens, mask and targets, (B, T); targets are -100 where nothing is learned."""
+    """tokens, mask and targets, (B, T), without the longest rows' last token, which predicts nothing; targets are -100 where nothing is learned."""
     width = max(len(row.tokens) for row in rows)
     tokens, mask = torch.full((len(rows), width), 1), torch.zeros(len(rows), width, dtype=torch.long)
     targets = torch.full((len(rows), width), -100)
     for i, row in enumerate(rows):
         tokens[i, : len(row.tokens)], mask[i, : len(row.tokens)] = torch.tensor(row.tokens), 1
         targets[i, torch.tensor(row.learned) - 1] = torch.tensor([row.tokens[at] for at in row.learned])
-    return tokens, mask, targets
+    return tokens[:, :-1], mask[:, :-1], targets[:, :-1]
 
 
 def with_methods(*methods: Method) -> Loop:

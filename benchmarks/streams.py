@@ -3,8 +3,8 @@
     python make_streams.py streams --scale 0.25
     python benchmarks/streams.py streams --model models/news2016 [--minutes 60] [--only support banking]        (make results)
 
-Of each stream the first four experiences. Every method one seed, memories beside the model on `facts` and `translation` (but no codebook on the latter: a
-value for every token of every long answer takes hours); plain, replay, the default recipe and joint three. Runs come in the order of what they tell: one
+Of each stream the first four experiences. Every method one seed, memories beside the model on `facts` and `translation` (but no codebook on the latter, whose
+long answers it takes too long for: docs/results.md); plain, replay, the default recipe and joint three. Runs come in the order of what they tell: one
 seed of everything, short streams first, then the other seeds. A run that the budget cuts off is kept and continued.
 The strengths are those chosen on the validation rows of `support` (benchmarks/support.py). The rate, batch and passes of the short-answer streams
 are those the model's own notes give for `support`; the three streams of long texts get two passes, set by their size before any run. The factor and the

@@ -156,7 +156,8 @@ class Row:
 class Batch:
     """Rows as tensors, with every learned token of theirs: N in all, row by row, in order.
 
-    tokens, mask: (B, T), padded on the right; of a row nothing is read after the last token that predicts a learned one.
+    tokens, mask: (B, T), padded on the right; of a row nothing is read after the last token that predicts a learned one
+    (an encoder-decoder cuts the rows itself).
     at: (N,) index into the B*T positions of the one that predicts each target.   targets: (N,) token ids.
     row: (N,) the row each target is of.   weights: (N,).   from_memory: (N,) bool.
     """

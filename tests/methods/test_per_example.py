@@ -140,7 +140,7 @@ def test_a_weight_used_behind_its_modules_back_is_seen() -> None:
 
 def test_it_is_tried_once_for_a_model_and_what_learns(monkeypatch: pytest.MonkeyPatch) -> None:
     tried, model = list[int](), llama(False)
-    monkeypatch.setattr(per_example, "equal", lambda *_: not tried.append(1))
+    monkeypatch.setattr(per_example, "same_as_alone", lambda *_: not tried.append(1))
     for _ in range(3):
         summed(model, [[row] for row in rows_of(model)], log_likelihood, squares)
     assert len(tried) == 1
@@ -148,6 +148,28 @@ def test_it_is_tried_once_for_a_model_and_what_learns(monkeypatch: pytest.Monkey
     assert treatable(model, rows_of(model))
     assert treatable(llama(False), rows_of(model))
     assert len(tried) == 3
+
+
+def test_a_model_that_is_changed_is_tried_again() -> None:
+    model = llama(False)
+    model.module.eval()
+    assert treatable(model, rows_of(model))
+    norm, other = model.module.model.norm, model.module.model.layers[0].input_layernorm
+    norm.forward = lambda given: type(norm).forward(norm, given) * other.weight
+    assert not treatable(model, rows_of(model))
+    del norm.forward
+    assert treatable(model, rows_of(model))
+    model.module.model.layers[0].mlp.up_proj.register_forward_pre_hook(lambda _, given: (given[0] + given[0].mean(0, keepdim=True),))
+    assert not treatable(model, rows_of(model))
+
+
+def test_rows_that_pass_otherwise_than_those_tried_are_treated_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = llama(False)
+    wanted = summed(model, [[row] for row in rows_of(model)], log_likelihood, squares)
+    monkeypatch.setattr(per_example, "gradients_together", lambda *_: None)
+    assert treatable(model, rows_of(model)), "known from before"
+    found = summed(model, [[row] for row in rows_of(model)], log_likelihood, squares)
+    assert all(torch.allclose(found[name], value, rtol=1e-3, atol=1e-5 * float(value.max())) for name, value in wanted.items())
 
 
 def test_one_row_alone_needs_no_batch() -> None:

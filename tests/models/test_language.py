@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from everlearn import CausalModel, DataError, Example, Lora, load_model
 from everlearn.models import language
+from everlearn.types import Row
 
 QUESTIONS = [
     Example(prompt="Question: What is 7 plus 5?\nAnswer:", completion=" 12"),
@@ -30,6 +33,19 @@ def test_a_row_has_the_same_logits_alone_and_in_a_batch(shared_tiny: CausalModel
     together = shared_tiny.logits(shared_tiny.batch(rows)).logits.split([len(row.learned) for row in rows])
     for row, found in zip(rows, together, strict=True):
         assert torch.allclose(shared_tiny.logits(shared_tiny.batch([row])).logits, found, atol=1e-4)
+
+
+def test_of_a_row_nothing_is_read_that_predicts_nothing(shared_tiny: CausalModel) -> None:
+    """Also where less than its end is learned, or nothing; what is said of the others is what the whole rows give."""
+    rows = [replace(row, learned=row.learned[:-count] if count else row.learned) for count, row in enumerate(shared_tiny.encoder.rows(QUESTIONS))]
+    rows += [Row(QUESTIONS[0], rows[0].tokens, ()), Row(QUESTIONS[0], rows[0].tokens[:1], ())]
+    batch = shared_tiny.batch(rows)
+    read = [row.learned[-1] if row.learned else len(row.tokens) for row in rows]
+    assert batch.mask.sum(1).tolist() == read
+    assert batch.tokens.shape == (5, max(read))
+    found = shared_tiny.logits(batch).logits
+    wanted = [shared_tiny.module(input_ids=torch.tensor([row.tokens])).logits[0, torch.tensor(row.learned) - 1] for row in rows if row.learned]
+    assert torch.allclose(found, torch.cat(wanted), atol=1e-4)
 
 
 def test_generation_is_greedy_and_equal_to_transformers_own(shared_tiny: CausalModel) -> None:

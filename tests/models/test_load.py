@@ -70,7 +70,7 @@ def test_broken_weights_say_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tensor", "wrong"), [(None, "without 1 of its weights, such as model.*mlp"), (torch.zeros(3, 3), "1 weights of other shapes, such as .*mlp")]
+    ("tensor", "wrong"), [(None, "lack 1 of its weights, such as model.*mlp"), (torch.zeros(3, 3), r"weights of another shape .1., such as .*mlp")]
 )
 def test_weights_that_lack_or_do_not_fit_are_refused(tmp_path: Path, tensor: torch.Tensor | None, wrong: str) -> None:
     """transformers would go on with random numbers."""
@@ -138,7 +138,7 @@ def test_auto_trains_all_weights_of_a_small_model() -> None:
 @pytest.mark.parametrize("dtype", ["4bit", "8bit"])
 def test_quantised_weights_lie_still_beneath_adapters_that_learn(dtype: str, tmp_path: Path, shared_tiny: CausalModel) -> None:
     pytest.importorskip("bitsandbytes", reason="needs the extra quantised")
-    torch.manual_seed(0)
+    torch.manual_seed(0)  # of some drawn models 20 larger steps were too few
     shape = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4}
     LlamaForCausalLM(LlamaConfig(vocab_size=len(shared_tiny.tokenizer), **shape)).save_pretrained(tmp_path)
     shared_tiny.tokenizer.save_pretrained(tmp_path)

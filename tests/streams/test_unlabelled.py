@@ -64,14 +64,15 @@ def test_all_rows_come_once_and_in_order_whatever_the_cuts() -> None:
         (18, 8, [20, 20]),  # full two rows before the change, which is noticed in time: no part of two rows
         (18, 3, [18, 2, 20]),  # noticed too late
         (22, 8, [20, 20]),  # full two rows after it began
-        (9, 8, [9, 11, 9, 11]),  # held back, then cut where the tokens were full; the change is cut too, and the end is not
+        (12, 8, [12, 8, 12, 8]),  # held back for half as many rows as the part has and no more
+        (9, 8, [9, 9, 2, 9, 11]),  # the end, within half of nine rows, is no part of its own
         (36, 8, [20, 20]),
     ],
 )
 def test_a_cut_by_tokens_waits_whether_a_change_is_noticed(every: int, late: int, lengths: list[int]) -> None:
     found = list(cuts(ROWS, every=every, detector=Says({25: 20}), signal=nothing, late=late))
     assert [len(cut.rows) for cut in found] == lengths
-    assert [event.at for event in found[0 if found[1].start == 20 else 1].events] == [20]
+    assert [event.at for cut in found if cut.start + len(cut.rows) == 20 for event in cut.events] == [20]
 
 
 def test_a_detector_over_vectors_cuts_a_stream_into_experiences() -> None:
@@ -87,9 +88,16 @@ def test_an_experience_has_the_time_of_its_first_dated_row() -> None:
     assert [experience.time for experience in unlabelled(ROWS, every=20)] == ["2000", "2020"]
 
 
+def test_a_part_has_at_most_half_again_of_what_was_asked_for() -> None:
+    for every in (1, 2, 3, 10):
+        found = list(cuts(ROWS, every=every, detector=Says({30: 24}), signal=nothing))
+        assert max(len(cut.rows) for cut in found) <= every + every // 2
+
+
 @pytest.mark.parametrize(
     ("how", "told"),
     [
+        ({"every": 5, "late": -1}, "late must be at least 0, got -1"),
         ({}, "nothing says where to cut the rows"),
         ({"every": 0}, "every must be at least 1, got 0"),
         ({"every": 5, "signal": nothing}, "a detector needs a signal"),

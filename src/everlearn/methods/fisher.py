@@ -96,9 +96,9 @@ def _weighted(model: TrainedModel, groups: Sequence[Sequence[Row]]) -> list[list
 
 
 def _batched(model: TrainedModel, rows: Sequence[Row]) -> dict[str, Tensor]:
-    total = {name: torch.zeros_like(weight) for name, weight in model.trained().items()}
+    total = {name: torch.zeros_like(weight, dtype=torch.float32) for name, weight in model.trained().items()}
     parts = -(-len(rows) // BATCH)
     for _, gradients in mean_gradients(model, rows, log_likelihood):
         for name, gradient in gradients.items():
-            total[name].addcmul_(gradient, gradient, value=1 / parts)
-    return total
+            total[name].addcmul_(gradient.float(), gradient.float(), value=1 / parts)
+    return {name: total[name].to(weight.dtype) for name, weight in model.trained().items()}

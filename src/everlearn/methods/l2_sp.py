@@ -26,7 +26,7 @@ class L2SP(Method):
     family = "regularisation"
     paper = "Li et al. 2018, arXiv:1802.01483"
     stores = "one copy of the trained weights"
-    cost = "about 1 % of a step"
+    cost = "about 2 % of a step"
 
     def __init__(self, strength: float = 0.01, decoupled: bool = False) -> None:
         at_least("l2_sp strength", strength, 0)

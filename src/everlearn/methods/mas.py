@@ -39,7 +39,7 @@ class MAS(Method):
     family = "regularisation"
     paper = "Aljundi et al. 2018, arXiv:1711.09601"
     stores = "two copies of the trained weights"
-    cost = "about 1 % of a step; `samples` gradients after an experience"
+    cost = "about 2 % of a step; `samples` gradients after an experience"
 
     def __init__(
         self, strength: float = 1.0, samples: int = 256, decay: float = 1.0, normalise: bool = True, sensitivity: Literal["rows", "batched"] = "rows"
@@ -86,8 +86,8 @@ def _sizes(total: Tensor, gradients: Tensor, weights: Tensor, group: Tensor) -> 
 
 
 def _batched(model: TrainedModel, rows: Sequence[Row]) -> dict[str, Tensor]:
-    total = {name: torch.zeros_like(weight) for name, weight in model.trained().items()}
+    total = {name: torch.zeros_like(weight, dtype=torch.float32) for name, weight in model.trained().items()}
     for count, gradients in mean_gradients(model, rows, squared_norm):
         for name, gradient in gradients.items():
             total[name].add_(gradient.abs(), alpha=count)
-    return total
+    return {name: total[name].to(weight.dtype) for name, weight in model.trained().items()}

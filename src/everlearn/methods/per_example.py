@@ -24,10 +24,11 @@ Groups = Sequence[Sequence[Row]]
 # The gradients (end - start, *shape) of the rows from start to end; of a matrix only the lines of a slice.
 Make = Callable[[int, int, slice], Tensor]
 ALL = slice(None)
+BATCH = 16  # rows whose mean gradient others take for a row's
+# Modules of which it was found that rows' gradients can be made together, and what they were then.
+TREATABLE: WeakKeyDictionary[nn.Module, object] = WeakKeyDictionary()
 
 MOST_TOKENS = 1024  # padded tokens of one forward pass: on two cores, more were no faster
-BATCH = 16  # rows whose mean gradient others take for a row's
-TRIED: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], bool]] = WeakKeyDictionary()  # by module, what learns and what is hooked to it
 MOST_VALUES = 2**18  # values of the gradients held at once, 1 MiB in float32: on two cores, more were no faster
 
 
@@ -81,17 +82,19 @@ def batches(groups: Groups) -> list[list[Sequence[Row]]]:
 
 
 def treatable(model: TrainedModel, rows: Sequence[Row]) -> bool:
-    """Do the gradients made together equal those of a backward pass alone? Tried once for a module, the parameters that learn and its hooks."""
+    """Do the gradients made together equal those of a backward pass alone? What was found so is not tried again until the module changes."""
     if len(rows) < 2 or model.shared_out:
         return False
-    hooks = [hook for part in model.module.modules() for hook in (*part._forward_pre_hooks, *part._forward_hooks)]
-    known, kind = TRIED.setdefault(model.module, {}), (*model.trained(), *hooks)
-    if kind not in known:
-        known[kind] = equal(model, rows)
-    return known[kind]
+    parts = [(type(part), id(vars(part).get("forward")), len(part._forward_pre_hooks), len(part._forward_hooks)) for part in model.module.modules()]
+    made_of = parts, [(name, weight.dtype) for name, weight in model.trained().items()]
+    if TREATABLE.get(model.module) == made_of:
+        return True
+    if found := same_as_alone(model, rows):
+        TREATABLE[model.module] = made_of
+    return found
 
 
-def equal(model: TrainedModel, rows: Sequence[Row]) -> bool:
+def same_as_alone(model: TrainedModel, rows: Sequence[Row]) -> bool:
     """Are they, for the first row and the last, to half the digits?"""
     made = gradients_together(model, rows, log_likelihood)
     if made is None:
@@ -158,7 +161,10 @@ def _add_alone(model: TrainedModel, groups: Groups, value: Value, add: Add, tota
 
 def _add_together(model: TrainedModel, groups: Groups, value: Value, add: Add, total: dict[str, Tensor]) -> None:
     rows = [row for group in groups for row in group]
-    made = gradients_together(model, rows, value) or {}
+    made = gradients_together(model, rows, value)
+    if made is None:  # what these rows pass through is laid out otherwise than what was tried
+        _add_alone(model, groups, value, add, total)
+        return
     weights = torch.tensor([row.weight for row in rows], device=model.device)
     owner = torch.tensor([number for number, group in enumerate(groups) for _ in group], device=model.device)
     for name, makers in made.items():

@@ -26,7 +26,8 @@ Dtype = Literal["float32", "bfloat16", "auto", "4bit", "8bit"]
 LARGE = 500_000_000  # parameters from which on AdamW on all weights is too much for most machines
 WANTED = "Give 'tiny', a folder with config.json, tokenizer and *.safetensors, or a hub id such as 'org/name'."
 TINY = Path(__file__).parent / "tiny"
-ONE_AT_A_TIME = Lock()  # transformers replaces methods of all models while it loads one: of two at once the later leaves the wrong ones behind for good
+# transformers sets methods of every model class aside while it loads one: of two at once, the later leaves the wrong ones behind for good.
+ONE_AT_A_TIME = Lock()
 
 
 def parse_lora(text: str) -> Lora | Literal["auto"] | None:
@@ -64,7 +65,8 @@ def load_model(
     Only safetensors are read and no code of the repository runs. lora: the adapters to train, None for all weights; "auto" trains adapters
     of rank 16 from half a billion parameters on. dtype: of the weights in memory; "auto" is the file's own; "4bit" (NF4, as QLoRA, Dettmers et al.
     2023, arXiv:2305.14314) and "8bit" quantise the frozen weights beneath adapters, with bitsandbytes (extra `quantised`).
-    device: by default the accelerator of this machine, else the CPU. Threads load one after another. Raises ModelError where there is no such model.
+    device: by default the accelerator of this machine, else the CPU. Of several threads one reads weights at a time.
+    Raises ModelError where there is no such model.
     """
     quantised = _quantised(dtype, lora, device)
     place = TINY if str(name) == "tiny" else Path(name)
@@ -104,8 +106,8 @@ def _read(family: Any, found: str, **how: Any) -> PreTrainedModel:
         module, told = family.from_pretrained(found, **how, use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True)
     lacking, other = sorted(told["missing_keys"]), sorted(str(key[0]) for key in told["mismatched_keys"])
     if lacking or other:
-        what = f"without {len(lacking)} of its weights, such as {lacking[0]}" if lacking else f"with {len(other)} weights of other shapes, such as {other[0]}"
-        raise ModelError(f"the model's files are {what} (model={found!r}). Give the whole model, with a config.json that fits its weights.")
+        what = f"lack {len(lacking)} of its weights, such as {lacking[0]}" if lacking else f"have weights of another shape ({len(other)}), such as {other[0]}"
+        raise ModelError(f"the model's files {what} (model={found!r}). Give the whole model, with a config.json that fits its weights.")
     return cast(PreTrainedModel, module)
 
 

@@ -15,7 +15,7 @@ from everlearn.types import Example, Experience
 # What a detector is told of rows that come one after the other, a value a row.
 Signal = Callable[[Sequence[Example]], Sequence[Value]]
 KNOWN = 256  # latest rows kept, to say in words what has changed
-LATE = 48  # rows until a change is noticed, by the embedding test's window; half of them are found after 28 (benchmarks/drift.py)
+LATE = 48  # rows within which nearly every sudden change is noticed: the embedding test's window (benchmarks/drift.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +36,20 @@ def cuts(
     block: int = 1,
     late: int = LATE,
 ) -> Iterator[Cut]:
-    """The rows in the order they come, cut at every change and at the latest when `every` tokens have come since the last cut.
+    """The rows in the order they come, cut at every change and where `every` tokens have come since the last cut.
 
     every: in tokens as `length` counts them, by default in rows; None for no such cut.   signal: what the detector is told of a row, in the order of
     the rows (`models.signals`).   block: rows it is asked of at once, where they are at hand: faster, and no cut moves.   late: with a detector, rows for
-    which a cut by tokens is held back: a change that is noticed meanwhile is cut where it began instead, and at the end the last few rows are no part of
-    their own. A part of a few rows would cost what was learned before it.
+    which a cut by tokens is held back, at most half as many as the part has: a change that is noticed meanwhile is cut where it began instead, and at the
+    end the last few rows are no part of their own. A part of a few rows would cost what was learned before it.
 
-    A change is found some rows after it began: what came since is the beginning of what follows, so that no row is learned on the wrong side.
-    Raises SettingError where neither detector nor every says where to cut.
+    A change is found some rows after it began: what came since is the beginning of what follows, so that no row is learned on the wrong side, unless the
+    tokens were full in between and the change was noticed later than that. Raises SettingError where neither detector nor every says where to cut.
     """
     if every is None and detector is None:
         raise SettingError("nothing says where to cut the rows (every=None, detector=None). Give a number of tokens, a detector, or both.")
+    if late < 0:
+        raise SettingError(f"late must be at least 0, got {late!r}. It is the rows for which a cut by tokens is held back.")
     if every is not None and every < 1:
         raise SettingError(f"every must be at least 1, got {every!r}. It is the tokens, or the rows, after which rows are cut.")
     if (detector is None) != (signal is None):
@@ -82,7 +84,7 @@ class _Held:
     @property
     def due(self) -> bool:
         """Is it time for a cut by tokens?"""
-        return bool(self.full) and len(self.rows) >= self.full + self._late
+        return bool(self.full) and len(self.rows) >= self.full + min(self._late, self.full // 2)
 
     def add(self, row: Example, size: int) -> None:
         self.rows.append(row)
@@ -93,7 +95,8 @@ class _Held:
 
     def cut(self, count: int, events: Sequence[Event]) -> Cut:
         """The first `count` rows, which are held no longer."""
-        done, rest = Cut(self.start, tuple(self.rows[:count]), tuple(events)), list(zip(self.rows[count:], self._sizes[count:], strict=True))
+        done = Cut(self.start, tuple(self.rows[:count]), tuple(events))
+        rest = list(zip(self.rows[count:], self._sizes[count:], strict=True))
         self.start += count
         self.rows, self._sizes, self._told, self.full = [], [], 0, 0
         for row, size in rest:
