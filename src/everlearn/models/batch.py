@@ -18,7 +18,7 @@ def make_batch(rows: Sequence[Row], pad: int, device: torch.device | str = "cpu"
     >>> from everlearn.types import Example
     >>> batch = make_batch([Row(Example(text="x"), (5, 6, 7), (2,)), Row(Example(text="y"), (8, 9), (1,))], pad=0)
     >>> batch.tokens.tolist(), batch.at.tolist(), batch.targets.tolist()
-    ([[5, 6], [8, 9]], [1, 2], [7, 9])
+    ([[5, 6], [8, 0]], [1, 2], [7, 9])
     """
     read = [row.tokens[: max(row.learned, default=len(row.tokens))] for row in rows]
     width = max(map(len, read))
