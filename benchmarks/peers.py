@@ -86,13 +86,11 @@ def theirs(name: str, model: nn.Module, rows: int):  # type: ignore[no-untyped-d
     }  # fmt: skip
     made = {
         "plain": lambda: Naive(**how), "ewc": lambda: TheirEWC(ewc_lambda=1.0, mode="online", decay_factor=1.0, **how),
-        "ewc of single rows": lambda: TheirEWC(ewc_lambda=1.0, mode="online", decay_factor=1.0, **how),
         "lwf": lambda: LwF(alpha=1.0, temperature=2.0, **how), "replay": lambda: TheirReplay(mem_size=rows, **how),
         "si": lambda: SynapticIntelligence(si_lambda=1.0, **how), "mas": lambda: TheirMAS(lambda_reg=1.0, **how),
-        "mas of single rows": lambda: TheirMAS(lambda_reg=1.0, **how),
         "agem": lambda: TheirAGEM(patterns_per_exp=rows, sample_size=BATCH, **how),
     }  # fmt: skip
-    return made[name]()
+    return made[name.removesuffix(" of single rows")]()
 
 
 class Encoded:

@@ -64,7 +64,7 @@ def test_all_rows_come_once_and_in_order_whatever_the_cuts() -> None:
         (18, 8, [20, 20]),  # full two rows before the change, which is noticed in time: no part of two rows
         (18, 3, [18, 2, 20]),  # noticed too late
         (22, 8, [20, 20]),  # full two rows after it began
-        (12, 8, [12, 8, 12, 8]),  # held back for half as many rows as the part has and no more
+        (12, 8, [12, 8, 12, 8]),  # held back for half of the tokens more and no longer
         (9, 8, [9, 9, 2, 9, 11]),  # the end, within half of nine rows, is no part of its own
         (36, 8, [20, 20]),
     ],
@@ -92,6 +92,14 @@ def test_a_part_has_at_most_half_again_of_what_was_asked_for() -> None:
     for every in (1, 2, 3, 10):
         found = list(cuts(ROWS, every=every, detector=Says({30: 24}), signal=nothing))
         assert max(len(cut.rows) for cut in found) <= every + every // 2
+
+
+def test_long_rows_after_short_ones_do_not_gather() -> None:
+    """Tokens bound a part, whatever its rows are: half again of what was asked for, and the row that reaches it."""
+    sizes = {row.id: 1 if at < 20 else 20 for at, row in enumerate(ROWS)}
+    found = list(cuts(ROWS, every=20, length=lambda row: sizes[row.id], detector=Says({}), signal=nothing))
+    assert [row for cut in found for row in cut.rows] == ROWS
+    assert max(sum(sizes[row.id] for row in cut.rows) for cut in found) <= 30 + 20
 
 
 @pytest.mark.parametrize(

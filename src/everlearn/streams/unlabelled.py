@@ -40,8 +40,8 @@ def cuts(
 
     every: in tokens as `length` counts them, by default in rows; None for no such cut.   signal: what the detector is told of a row, in the order of
     the rows (`models.signals`).   block: rows it is asked of at once, where they are at hand: faster, and no cut moves.   late: with a detector, rows for
-    which a cut by tokens is held back, at most half as many as the part has: a change that is noticed meanwhile is cut where it began instead, and at the
-    end the last few rows are no part of their own. A part of a few rows would cost what was learned before it.
+    which a cut by tokens is held back, at most until half as many tokens more have come: a change that is noticed meanwhile is cut where it began instead,
+    and at the end the last few rows are no part of their own. A part of a few rows would cost what was learned before it.
 
     A change is found some rows after it began: what came since is the beginning of what follows, so that no row is learned on the wrong side, unless the
     tokens were full in between and the change was noticed later than that. Raises SettingError where neither detector nor every says where to cut.
@@ -67,7 +67,7 @@ def cuts(
             if done:
                 yield held.cut(done, found)
                 found = []
-        if held.due:
+        while held.due:
             yield held.cut(held.full, found)
             found = []
     if held.rows:
@@ -84,7 +84,7 @@ class _Held:
     @property
     def due(self) -> bool:
         """Is it time for a cut by tokens?"""
-        return bool(self.full) and len(self.rows) >= self.full + min(self._late, self.full // 2)
+        return self._every is not None and bool(self.full) and (len(self.rows) >= self.full + self._late or 2 * self._told >= 3 * self._every)
 
     def add(self, row: Example, size: int) -> None:
         self.rows.append(row)
