@@ -121,32 +121,55 @@ def main() -> None:
     parser.add_argument("streams", type=Path, help="the folder that holds support and facts")
     parser.add_argument("--model", required=True)
     parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--only", nargs="*", default=[], help="almanac, support or facts")
+    parser.add_argument("--methods", nargs="*", default=[], help="these alone, by the name they begin with; the table is of all that are on disk")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/methods"))
     given = parser.parse_args()
     end = monotonic() + 60 * given.minutes
     for name, world in worlds(given.streams, given.model).items():
         if given.only and name not in given.only:
             continue
-        done(name, world, given.out / name, given.out / f"{name}.json", end)
+        if learned(name, world, given.out / name, wanted(given.methods), end):
+            print("the budget is spent; the same command goes on from here")
+        told(name, world, given.out / name, given.out / f"{name}.json")
 
 
-def done(name: str, world: World, out: Path, write: Path, end: float) -> None:
-    """Everything of one world that the budget allows, and its table: of what is on disk, whenever it was run."""
-    stream, found, spent = world.stream(), dict[str, list[Run]](), False
+def wanted(names: Sequence[str]) -> list[str]:
+    return [method for method in METHODS if not names or method.split("(")[0].split("+")[0] in names]
+
+
+def learned(name: str, world: World, out: Path, methods: Sequence[str], end: float) -> bool:
+    """Every run of one world that the budget allows: one seed of each method, then the other seeds. Whether the budget ended it."""
+    stream, found = world.stream(), dict[str, list[Run]]()
     for seeds in dict.fromkeys((1, world.seeds, SEEDS)):
-        for method in METHODS if seeds <= world.seeds else best(found):
+        for method in methods if seeds <= world.seeds else [method for method in best(found) if method in methods]:
             begun = monotonic()
             try:
                 found[method] = runs_of(world, stream, method, seeds, out, end)
                 print(f"{name:10} {method:40} {seeds} seeds {monotonic() - begun:6.0f} s", flush=True)
             except BudgetSpent:
-                spent = True
+                return True
             except Diverged as problem:
                 print(f"{name:10} {method:40} diverged: {problem}", flush=True)
-        if spent:
-            print("the budget is spent; the same command goes on from here")
-            break
+        if seeds == 1 and methods != list(METHODS):  # which are best is said of all
+            found = {method: runs for method in METHODS if (runs := on_disk(world, stream, method, out))}
+    return False
+
+
+def on_disk(world: World, stream: Stream, method: str, out: Path) -> list[Run]:
+    """The runs of a method that are finished, however many."""
+    for seeds in range(SEEDS, 0, -1):
+        try:
+            return runs_of(world, stream, method, seeds, out, 0.0)
+        except BudgetSpent:
+            continue
+    return []
+
+
+def told(name: str, world: World, out: Path, write: Path) -> None:
+    """The table of all that is on disk, whenever it was run."""
+    stream = world.stream()
+    found = {method: runs for method in METHODS if (runs := on_disk(world, stream, method, out))}
     if "plain" in found:
         rows = [row(method, runs, found["plain"], world.told, stream) for method, runs in found.items()]
         write_json(write, {"stream": stream.name, "experiences": len(stream), "told": list(world.told), "rows": rows})

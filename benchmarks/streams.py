@@ -64,7 +64,8 @@ def finished(out: Path, stream: Stream) -> dict[str, int]:
 
 
 def slug(method: str) -> str:
-    return re.sub(r"[(,]", "_", method).rstrip(")")
+    """A method as the names of its runs' files have it."""
+    return re.sub(r"[^A-Za-z0-9._=-]+", "_", method).strip("_")
 
 
 def tables(out: Path, streams: dict[str, Stream], model: str, earlier: dict[str, Results]) -> list[str]:
