@@ -84,9 +84,14 @@ def row(method: str, runs: Sequence[Run], plain: Sequence[Run], told: Sequence[s
     for name in told:
         values = [value for run in runs if (value := shown(run, name, stream)) is not None]
         numbers[name] = [mean(values), min(values), max(values)] if values else None
-    seconds = {run.seed: run.cost["learn_seconds"] or 0.0 for run in plain}
-    times = [(run.cost["learn_seconds"] or 0.0) / seconds[run.seed] for run in runs if seconds.get(run.seed)]
+    seconds = {(run.seed, machine_of(run)): run.cost["learn_seconds"] or 0.0 for run in plain}
+    times = [(run.cost["learn_seconds"] or 0.0) / its for run in runs if (its := seconds.get((run.seed, machine_of(run))))]
     return numbers | {"time": [mean(times), min(times), max(times)] if times else None, "bytes": max(run.cost["extra_state_bytes"] or 0 for run in runs)}
+
+
+def machine_of(run: Run) -> object:
+    """The device it ran on: seconds of one say nothing beside another's."""
+    return run.hardware.get("device")
 
 
 def shown(run: Run, name: str, stream: Stream) -> float | None:

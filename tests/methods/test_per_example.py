@@ -191,5 +191,5 @@ def test_small_chunks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_groups_stay_whole_and_batches_small() -> None:
     model = llama(True)
     rows = rows_of(model)
-    parts = batches([rows[:2], rows[2:6], [rows[6]]])
+    parts = batches(model, [rows[:2], rows[2:6], [rows[6]]])
     assert sorted(len(group) for part in parts for group in part) == [1, 2, 4]

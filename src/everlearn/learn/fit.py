@@ -90,7 +90,7 @@ def fit(
         drawn = [row for place, m in enumerate(methods) for row in m.draw(model, step, _random(key, place, m, f"draw{number}"))]
         so_far.drawn |= {row.id for row in drawn if row.from_memory}
         step.rows = objective.rows(model, [*step.rows, *drawn], step, Random(f"{key}/objective/{number}"))
-        batches = [model.batch(part) for part in objective.cut(step.rows, share.most(step.rows, settings.micro_tokens))]
+        batches = [model.batch(part) for part in objective.cut(step.rows, share.most(step.rows, settings.micro_tokens), model.tokens_a_pass)]
         counts = [[term.count(batch) for batch in batches] for term in terms]
         optimizer.zero_grad(set_to_none=True)
         so_far.losses.append(torch.zeros((), device=model.device))
@@ -137,7 +137,7 @@ def objective_gradient(model: TrainedModel, rows: Sequence[Row], objective: Obje
         raise SettingError("a gradient of some rows is asked for where weights are shared out (model.shared_out=True). Launch without FSDP.")
     trained, objective, share = model.trained(), objective.still(), processes()
     given = objective.rows(model, rows, Step(0, 0, 0.0, rows, lambda _: {}), Random("gradient"))
-    batches = [model.batch(part) for part in objective.cut(given, share.most(given, settings.micro_tokens))]
+    batches = [model.batch(part) for part in objective.cut(given, share.most(given, settings.micro_tokens), model.tokens_a_pass)]
     count, blocks = sum(objective.count(batch) for batch in batches), blocks_of(model.module) if settings.activation_checkpointing else ()
     total = {name: torch.zeros_like(weight) for name, weight in trained.items()}
     with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):

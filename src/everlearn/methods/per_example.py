@@ -30,6 +30,7 @@ TREATABLE: WeakKeyDictionary[nn.Module, object] = WeakKeyDictionary()
 
 MOST_TOKENS = 1024  # padded tokens of one forward pass: on two cores, more were no faster
 MOST_VALUES = 2**18  # values of the gradients held at once, 1 MiB in float32: on two cores, more were no faster
+ON_ACCELERATOR = 64  # times as many there, 64 MiB: a launch costs as much for few as for many
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def summed(model: TrainedModel, groups: Groups, value: Value, add: Add) -> dict[
     gradient of what it gave, row by row. Whether that holds for this model is tried once, on two rows; if not, each row has a backward pass of its own.
     """
     total = {name: torch.zeros_like(weight, dtype=torch.float32) for name, weight in model.trained().items()}
-    parts = batches(groups)
+    parts = batches(model, groups)
     with as_found(model.module):
         together = treatable(model, [row for group in parts[0] for row in group][:2])
         for part in parts:
@@ -66,13 +67,13 @@ def mean_gradients(model: TrainedModel, rows: Sequence[Row], value: Value) -> It
         yield len(part), found
 
 
-def batches(groups: Groups) -> list[list[Sequence[Row]]]:
-    """The groups, shortest rows first, cut into batches of at most MOST_TOKENS padded tokens, or of one group."""
-    parts: list[list[Sequence[Row]]] = []
+def batches(model: TrainedModel, groups: Groups) -> list[list[Sequence[Row]]]:
+    """The groups, shortest rows first, cut into batches of at most MOST_TOKENS padded tokens (more where a pass costs as much), or of one group."""
+    parts, most = list[list[Sequence[Row]]](), max(MOST_TOKENS, model.tokens_a_pass) if model.device.type != "cpu" else MOST_TOKENS
     count = 0  # rows in the last part
     for group in sorted(groups, key=lambda group: max(len(row.tokens) for row in group)):
         width = max(len(row.tokens) for row in group)
-        if parts and (count + len(group)) * width <= MOST_TOKENS:
+        if parts and (count + len(group)) * width <= most:
             parts[-1].append(group)
             count += len(group)
         else:
@@ -168,7 +169,7 @@ def _add_together(model: TrainedModel, groups: Groups, value: Value, add: Add, t
     weights = torch.tensor([row.weight for row in rows], device=model.device)
     owner = torch.tensor([number for number, group in enumerate(groups) for _ in group], device=model.device)
     for name, makers in made.items():
-        for start, end in _runs([len(group) for group in groups], MOST_VALUES // total[name].numel()):
+        for start, end in _runs([len(group) for group in groups], _most_values(model.device) // total[name].numel()):
             if len(makers) == 1 and isinstance(makers[0], _Embedded):
                 used, gradients = makers[0].used(start, end)
                 found = torch.zeros(gradients.shape[1:], device=gradients.device)
@@ -190,11 +191,15 @@ def _runs(sizes: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
     yield start, end
 
 
+def _most_values(device: torch.device) -> int:
+    return MOST_VALUES if device.type == "cpu" else ON_ACCELERATOR * MOST_VALUES
+
+
 def _slices(kept: Tensor, rows: int) -> list[slice]:
-    """Of a matrix its lines, as many at a time as MOST_VALUES allows for that many rows; of a vector all."""
+    """Of a matrix its lines, as many at a time as are held at once for that many rows; of a vector all."""
     if kept.dim() < 2:
         return [ALL]
-    size = max(1, MOST_VALUES // (rows * kept[0].numel()))
+    size = max(1, _most_values(kept.device) // (rows * kept[0].numel()))
     return [slice(start, min(start + size, len(kept))) for start in range(0, len(kept), size)]
 
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from everlearn.errors import ModelError
-from everlearn.models.batch import make_batch
+from everlearn.models.batch import make_batch, tokens_a_pass
 from everlearn.models.decoding import Decoding
 from everlearn.models.encode import Encoder
 from everlearn.models.late import LateHead
@@ -79,6 +79,11 @@ class TrainedModel(ABC):
     @property
     def device(self) -> torch.device:
         return next(self.module.parameters()).device
+
+    @property
+    def tokens_a_pass(self) -> int:
+        """Tokens that cost about as much as one more pass: up to so many of padding micro-batches take."""
+        return tokens_a_pass(self.device, int(self.module.config.get_text_config(decoder=True).hidden_size))
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters that learn, by name; with adapters, the adapters' alone. Methods know no others."""

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from everlearn.errors import DataError, SettingError, StateError
 from everlearn.methods.base import State, Step
-from everlearn.models.batch import by_length
+from everlearn.models.batch import MOST_PADDING, by_length
 from everlearn.models.weights import TrainedModel
 from everlearn.types import Batch, Example, Out, Row
 
@@ -55,9 +55,9 @@ class Objective:
         """A step's rows themselves, or rollouts from them."""
         return rows
 
-    def cut(self, rows: Sequence[Row], most: int) -> Sequence[Sequence[Row]]:
-        """The step's rows in micro-batches of at most `most` padded tokens; what must be seen together stays together."""
-        return by_length(rows, most)
+    def cut(self, rows: Sequence[Row], most: int, most_padding: int = MOST_PADDING) -> Sequence[Sequence[Row]]:
+        """The step's rows in micro-batches of at most `most` padded tokens, `most_padding` of them padding; what must be seen together stays together."""
+        return by_length(rows, most, most_padding)
 
     def count(self, batch: Batch) -> float:
         """The denominator, from data alone: learned tokens, pairs or completions."""

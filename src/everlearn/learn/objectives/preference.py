@@ -14,7 +14,7 @@ from everlearn.errors import DataError, StateError
 from everlearn.learn.objectives.base import Objective
 from everlearn.learn.objectives.likelihood import logs_of, row_sums, token_logs
 from everlearn.methods.base import State, Step, at_least
-from everlearn.models.batch import by_length
+from everlearn.models.batch import MOST_PADDING, by_length
 from everlearn.models.weights import TrainedModel
 from everlearn.types import Batch, Example, Out, Row
 
@@ -59,11 +59,11 @@ class Preference(Objective):
         self._refer(model, rows)
         return self._both(model, rows)
 
-    def cut(self, rows: Sequence[Row], most: int) -> Sequence[Sequence[Row]]:
+    def cut(self, rows: Sequence[Row], most: int, most_padding: int = MOST_PADDING) -> Sequence[Sequence[Row]]:
         """As by length, a pair counted by its longer answer, and never parted."""
         pair = {id(max(two, key=lambda row: len(row.tokens))): two for two in zip(rows[::2], rows[1::2], strict=True)}
         longer = [max(two, key=lambda row: len(row.tokens)) for two in zip(rows[::2], rows[1::2], strict=True)]
-        return [[row for one in part for row in pair[id(one)]] for part in by_length(longer, max(1, most // 2))]
+        return [[row for one in part for row in pair[id(one)]] for part in by_length(longer, max(1, most // 2), most_padding // 2)]
 
     def count(self, batch: Batch) -> float:
         return len(batch.rows) / 2
