@@ -23,7 +23,7 @@ MAY = {
     "config": {"learn", "methods"},
     "catalogue": {"config", "learn", "methods"},
     "report": {"report", "records", "evaluate"},
-    "results": set(),
+    "results": {"evaluate"},
     "records": set(),
     "flow": {"config", "models", "streams"},
     "prequential": {"evaluate", "models"},

@@ -38,6 +38,16 @@ def test_seconds_over_plain_are_those_of_the_same_seed() -> None:
     assert [run.cost["seconds_over_plain"] for run in results.runs] == [0, 0, 2.0, None]
 
 
+def test_seconds_of_different_devices_are_not_put_together() -> None:
+    runs = [a_run("plain", 0, 2.0), a_run("plain", 1, 50.0), a_run("l2", 0, 4.0)]
+    for run, device in zip(runs, ("GPU", "CPU", "CPU"), strict=True):
+        run.hardware = {"device": device}
+    results = Results("towns", "tiny", runs)
+    results.against_plain()
+    assert [run.cost["seconds_over_plain"] for run in results.runs] == [0, 0, None]
+    assert results.rows()[0][-2] == "2.0"
+
+
 def test_several_seeds_are_one_row_with_their_range() -> None:
     first, second = a_run("plain"), a_run("plain", 1)
     second.metrics["average_accuracy"] = 0.7

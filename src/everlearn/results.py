@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from everlearn.disk import write_whole
 from everlearn.errors import StateError
+from everlearn.evaluate.timing import as_the_first
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -150,10 +151,11 @@ class Results:
         return grouped
 
     def against_plain(self) -> None:
-        """Fill each run's `seconds_over_plain`: its learning seconds less those of plain with the same seed and order, None without a plain."""
-        plain = {(run.seed, run.order): run.cost["learn_seconds"] for run in self.runs if run.method == "plain"}
+        """Fill each run's `seconds_over_plain`: its learning seconds less those of plain with the same seed, order and device, None without one."""
+        plain = {(run.seed, run.order): run for run in self.runs if run.method == "plain"}
         for run in self.runs:
-            mine, other = run.cost["learn_seconds"], plain.get((run.seed, run.order))
+            beside = as_the_first([run, *([plain[key]] if (key := (run.seed, run.order)) in plain else [])])[1:]
+            mine, other = run.cost["learn_seconds"], beside[0].cost["learn_seconds"] if beside else None
             run.cost["seconds_over_plain"] = None if mine is None or other is None else mine - other
 
     def columns(self) -> dict[str, str]:
@@ -162,12 +164,13 @@ class Results:
         return ALMANAC_COLUMNS if almanac else COLUMNS
 
     def rows(self) -> list[list[str]]:
-        """The table's cells: percentages, mean over runs with the 95 % interval (the range of several runs where there is none), then seconds."""
+        """The table's cells: percentages, mean over runs with the 95 % interval (the range of several runs where there is none), then seconds, of its
+        first run's device."""
         found = []
         for method, runs in self.by_method().items():
             sure = self.intervals.get(method, {})
             cells = [_percent([run.metrics.get(name) for run in runs], sure.get(name)) for name in self.columns()]
-            cost = [_seconds([run.cost.get(name) for run in runs]) for name in COST]
+            cost = [_seconds([run.cost.get(name) for run in as_the_first(runs)]) for name in COST]
             found.append([method, *cells, *cost])
         return found
 

@@ -11,6 +11,7 @@ from statistics import fmean
 from everlearn.errors import StateError
 from everlearn.evaluate.intervals import Array
 from everlearn.evaluate.matrix import Cell, mean
+from everlearn.evaluate.timing import as_the_first
 from everlearn.report.pairs import end_draws
 from everlearn.report.saved import Batch, DifferenceRecord, ExperienceRecord, QuestionRecord, RunRecord, TaskRecord, read_batch
 
@@ -67,7 +68,8 @@ class Method:
         return (min(values), max(values)) if len(values) > 1 else None
 
     def cost(self, name: str) -> Cell:
-        return mean(run.cost.get(name) for run in self.runs)
+        """The mean over runs on the device of the first."""
+        return mean(run.cost.get(name) for run in as_the_first(self.runs))
 
     @cached_property
     def draws(self) -> dict[tuple[int, int, bool], Array]:
