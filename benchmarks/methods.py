@@ -5,13 +5,15 @@
     python scripts/write_tables.py                                                      the tables, in docs/results.md and on the methods' pages
 
 Almanac: six periods, three seeds. `support` and `facts`: the first three experiences, one seed, and three seeds of the six methods that do best
-on both. Settings that are not named are defaults; none was chosen on the rows reported. Time is learning time over that of plain in
+on both. Settings were chosen on other rows than are reported (benchmarks/choose.py); those not named are defaults. Time is learning time over that of plain in
 the same world and seed; extra bytes are what the method holds between experiences.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,8 +25,7 @@ from everlearn import Almanac, Settings, Stream, almanac_stream, compare, load_s
 from everlearn.errors import Diverged
 from everlearn.results import Run, write_json
 
-# What is compared. Chosen on validation rows of `support`: the strengths of l2_sp, ewc and distill (benchmarks/support.py) and the rate of adapters
-# (benchmarks/routing.py).
+# What is compared, each with its defaults or what was chosen before; benchmarks/choose.py chose others on other rows, and those go before (`recipes`).
 ADAPTED = "settings(rate=4e-3)"
 METHODS = (
     "plain", "joint", "keep_current",
@@ -38,6 +39,7 @@ METHODS = (
     "kl_budget(budget=0.05)", "recover", "rejection", "self_distill",
     "retrieval", "knn_lm", "codebook", "sparse_memory+settings(rate=2e-4)", "consolidate+replay(share=5)",
 )  # fmt: skip
+CHOSEN = Path(__file__).parent / "results" / "methods" / "chosen.json"
 SEEDS, BEST = 3, 6
 ALMANAC = ("kept", "kept_never_rehearsed", "changed", "new", "changed_at_end", "unseen_phrasing", "skills")
 REAL = ("average_accuracy", "forgetting", "learning_accuracy")
@@ -56,6 +58,18 @@ class World:
 
 class BudgetSpent(Exception):
     """The time is over; what was begun is kept."""
+
+
+def recipes(world: str) -> list[str]:
+    """Every method with the settings chosen for the world: on `support` for `facts` too."""
+    chosen = json.loads(CHOSEN.read_text(encoding="utf-8")) if CHOSEN.exists() else {}
+    found = {name: one["chosen"] for name, one in chosen.get("almanac" if world == "almanac" else "support", {}).items()}
+    return list(dict.fromkeys(found.get(name_of(method), method) for method in METHODS))
+
+
+def name_of(recipe: str) -> str:
+    """The method's name."""
+    return re.split(r"[(+]", recipe)[0]
 
 
 def worlds(streams: Path, model: str) -> dict[str, World]:
@@ -134,13 +148,9 @@ def main() -> None:
     for name, world in worlds(given.streams, given.model).items():
         if given.only and name not in given.only:
             continue
-        if learned(name, world, given.out / name, wanted(given.methods), end):
+        if learned(name, world, given.out / name, [m for m in recipes(name) if not given.methods or name_of(m) in given.methods], end):
             print("the budget is spent; the same command goes on from here")
         told(name, world, given.out / name, given.out / f"{name}.json")
-
-
-def wanted(names: Sequence[str]) -> list[str]:
-    return [method for method in METHODS if not names or method.split("(")[0].split("+")[0] in names]
 
 
 def learned(name: str, world: World, out: Path, methods: Sequence[str], end: float) -> bool:
@@ -156,8 +166,8 @@ def learned(name: str, world: World, out: Path, methods: Sequence[str], end: flo
                 return True
             except Diverged as problem:
                 print(f"{name:10} {method:40} diverged: {problem}", flush=True)
-        if seeds == 1 and methods != list(METHODS):  # which are best is said of all
-            found = {method: runs for method in METHODS if (runs := on_disk(world, stream, method, out))}
+        if seeds == 1 and len(methods) < len(recipes(name)):  # which are best is said of all
+            found = {method: runs for method in recipes(name) if (runs := on_disk(world, stream, method, out))}
     return False
 
 
@@ -174,7 +184,7 @@ def on_disk(world: World, stream: Stream, method: str, out: Path) -> list[Run]:
 def told(name: str, world: World, out: Path, write: Path) -> None:
     """The table of all that is on disk, whenever it was run."""
     stream = world.stream()
-    found = {method: runs for method in METHODS if (runs := on_disk(world, stream, method, out))}
+    found = {method: runs for method in recipes(name) if (runs := on_disk(world, stream, method, out))}
     if "plain" in found:
         rows = [row(method, runs, found["plain"], world.told, stream) for method, runs in found.items()]
         write_json(write, {"stream": stream.name, "experiences": len(stream), "told": list(world.told), "rows": rows})

@@ -83,7 +83,7 @@ def lacking(results: Path) -> list[Job]:
             seeds = streams.SEEDS if method in streams.SEVERAL else 1
             if has(results, "streams", name, method) < seeds:
                 jobs.append(Job("streams", name, method, seeds))
-    jobs += [Job("methods", name, method, 1) for name in ("facts", "support") for method in methods.METHODS if not has(results, "methods", name, method)]
+    jobs += [Job("methods", name, method, 1) for name in ("facts", "support") for method in methods.recipes(name) if not has(results, "methods", name, method)]
     return jobs
 
 
@@ -171,7 +171,7 @@ def main() -> None:
         return
     end, jobs = time.time() + 60 * given.minutes, lacking(given.results)
     loaded = worlds(given.streams, given.model)
-    found = {name: {m: runs for m in methods.METHODS if (runs := known(given.results, name, m))} for name in WORLDS}
+    found = {name: {m: runs for m in methods.recipes(name) if (runs := known(given.results, name, m))} for name in WORLDS}
     print(f"{len(jobs)} jobs; {', '.join(f'{name}: {len(stream)} experiences' for name, (_, stream) in loaded.items())}", flush=True)
     queue, places = Queue(jobs, found), ["cuda"] * given.cuda + ["cpu"] * given.cpu
     pools = [ProcessPoolExecutor(1, mp_context=get_context("fork")) for _ in places]

@@ -48,6 +48,17 @@ def test_seconds_of_different_devices_are_not_put_together() -> None:
     assert results.rows()[0][-2] == "2.0"
 
 
+def test_runs_whose_answers_are_not_together_have_the_mean_of_their_own_intervals() -> None:
+    first, second = a_run("plain"), a_run("plain", 1)
+    first.intervals, second.intervals = {"average_accuracy": [0.4, 0.6]}, {"average_accuracy": [0.2, 0.9]}
+    results = Results("towns", "tiny", [first, second], intervals={"l2": {}})
+    assert results.rows()[0][1] == "50.0 (30.0 to 75.0)"
+    assert "the mean of each run's" in results.caption()
+    results.intervals["plain"] = {"average_accuracy": [0.1, 0.8]}
+    assert results.rows()[0][1] == "50.0 (10.0 to 80.0)"
+    assert "the mean of each run's" not in results.caption()
+
+
 def test_several_seeds_are_one_row_with_their_range() -> None:
     first, second = a_run("plain"), a_run("plain", 1)
     second.metrics["average_accuracy"] = 0.7

@@ -168,11 +168,21 @@ class Results:
         first run's device."""
         found = []
         for method, runs in self.by_method().items():
-            sure = self.intervals.get(method, {})
-            cells = [_percent([run.metrics.get(name) for run in runs], sure.get(name)) for name in self.columns()]
+            cells = [_percent([run.metrics.get(name) for run in runs], self._ends(method, runs, name)) for name in self.columns()]
             cost = [_seconds([run.cost.get(name) for run in as_the_first(runs)]) for name in COST]
             found.append([method, *cells, *cost])
         return found
+
+    def _ends(self, method: str, runs: Sequence[Run], name: str) -> Sequence[float] | None:
+        """The interval over examples, seeds and orders, else the mean of the runs' own; None where a run has none."""
+        if name in self.intervals.get(method, {}):
+            return self.intervals[method][name]
+        own = [run.intervals[name] for run in runs if name in run.intervals]
+        return [fmean(ends) for ends in zip(*own, strict=True)] if len(own) == len(runs) else None
+
+    def _alone(self) -> bool:
+        """Are there methods of several runs whose answers were never together, so that their interval is the mean of the runs' own?"""
+        return any(len(runs) > 1 and runs[0].intervals and not self.intervals.get(method) for method, runs in self.by_method().items())
 
     def heads(self) -> list[str]:
         """The names over `rows`."""
@@ -188,7 +198,8 @@ class Results:
         kinds = " and ".join(sorted({run.main_kind for run in self.runs})) or "no"
         seeds, orders = {run.seed for run in self.runs}, {run.order for run in self.runs}
         over = " and over ".join(["test examples", *(f"{len(of)} {name}" for of, name in ((seeds, "seeds"), (orders, "orders")) if len(of) > 1)])
-        sure = f" In brackets 95 % of the bootstrap over {over}." if self.intervals else ""
+        alone = "; of methods whose runs' answers are not together, the mean of each run's over test examples" if self._alone() else ""
+        sure = f" In brackets 95 % of the bootstrap over {over}{alone}." if self.intervals else ""
         return f"Scores: {kinds}.{sure} {TASK_IDS[self.task_ids]}"
 
     def table(self) -> Table:
