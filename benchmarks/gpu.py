@@ -85,7 +85,7 @@ class Bench:
         """As plain, the rows of a step cut as for a CPU, where padding costs more than another pass."""
 
         def run() -> float:
-            with patch.object(CausalModel, "tokens_a_pass", MOST_PADDING):
+            with patch.object(CausalModel, "tokens_a_pass", return_value=MOST_PADDING):
                 return self.plain(name, settings)()
 
         return run
@@ -104,7 +104,7 @@ class Bench:
                 rows = order[number * len(order) // count : (number + 1) * len(order) // count]
                 optimizer.zero_grad()
                 total = torch.zeros((), device=self.device)
-                for part in by_length(rows, BASE.micro_tokens, self.model.tokens_a_pass):
+                for part in by_length(rows, BASE.micro_tokens, self.model.tokens_a_pass(precision)):
                     batch = self.model.batch(part)
                     with torch.autocast(self.device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext():
                         hidden = self.model.module.model(input_ids=batch.tokens, attention_mask=batch.mask, use_cache=False).last_hidden_state

@@ -14,7 +14,7 @@ import argparse
 import shutil
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from multiprocessing import get_context
@@ -24,9 +24,9 @@ from time import monotonic
 
 import methods
 import streams
+import torch
 
 from everlearn import Stream, compare
-from everlearn.errors import EverlearnError
 from everlearn.results import Run
 
 RESULTS = Path("benchmarks/results")
@@ -123,11 +123,16 @@ class Queue:
             if job.kind == "methods":
                 if runs:
                     self.found[job.name][job.method] = runs
-                open_still = any(other.kind == "methods" and other.name == job.name for other in (*self.left, *self.busy))
-                if job.seeds == 1 and not open_still:
-                    best = [method for method in methods.best(self.found[job.name]) if method in self.found[job.name]]
-                    self.left += [Job("methods", job.name, method, methods.SEEDS) for method in best]
+                if job.seeds == 1:
+                    self.more_seeds(job.name)
             self.changed.notify_all()
+
+    def more_seeds(self, world: str) -> None:
+        """When a world has nothing open: the seeds that its best methods lack."""
+        if any(job.kind == "methods" and job.name == world for job in (*self.left, *self.busy)):
+            return
+        best = [method for method in methods.best(self.found[world]) if len(self.found[world].get(method, [])) < methods.SEEDS]
+        self.left += [Job("methods", world, method, methods.SEEDS) for method in best if method in self.found[world]]
 
 
 def work(queue: Queue, run: Callable[[Job], list[Run]], front: bool, where: str, end: float) -> None:
@@ -135,12 +140,16 @@ def work(queue: Queue, run: Callable[[Job], list[Run]], front: bool, where: str,
         begun, runs, said = monotonic(), list[Run](), ""
         try:
             runs = run(job)
+        except BrokenExecutor:
+            said = "  its process ended, and this place with it"
+            return
         except methods.BudgetSpent:
             said = "  the budget is spent"
-        except (EverlearnError, RuntimeError) as problem:
+        except Exception as problem:  # told, and the others go on
             said = f"  {type(problem).__name__}: {problem}"
-        queue.done(job, runs)
-        print(f"{job.kind:8} {job.name:15} {job.method:42} {job.seeds} seeds {monotonic() - begun:5.0f} s on {where}{said}", flush=True)
+        finally:
+            queue.done(job, runs)
+            print(f"{job.kind:8} {job.name:15} {job.method:42} {job.seeds} seeds {monotonic() - begun:5.0f} s on {where}{said}", flush=True)
 
 
 def gather(out: Path, results: Path) -> int:
@@ -174,9 +183,9 @@ def main() -> None:
     found = {name: {m: runs for m in methods.recipes(name) if (runs := known(given.results, name, m))} for name in WORLDS}
     print(f"{len(jobs)} jobs; {', '.join(f'{name}: {len(stream)} experiences' for name, (_, stream) in loaded.items())}", flush=True)
     queue, places = Queue(jobs, found), ["cuda"] * given.cuda + ["cpu"] * given.cpu
-    pools = [ProcessPoolExecutor(1, mp_context=get_context("fork")) for _ in places]
-    for pool in pools:
-        pool.submit(int).result()  # forked before there are threads
+    for name in WORLDS:
+        queue.more_seeds(name)
+    pools = [ProcessPoolExecutor(1, mp_context=get_context("forkserver"), initializer=torch.set_num_threads, initargs=(1,)) for _ in places]
 
     def run(pool: ProcessPoolExecutor, place: str) -> Callable[[Job], list[Run]]:
         def one(job: Job) -> list[Run]:

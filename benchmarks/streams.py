@@ -65,7 +65,7 @@ def finished(out: Path, stream: Stream) -> dict[str, int]:
 
 def slug(method: str) -> str:
     """A method as the names of its runs' files have it."""
-    return re.sub(r"[^A-Za-z0-9._=-]+", "_", method).strip("_")
+    return re.sub(r"[^A-Za-z0-9._=-]+", "_", method).strip("_")[:80]
 
 
 def tables(out: Path, streams: dict[str, Stream], model: str, earlier: dict[str, Results]) -> list[str]:

@@ -39,31 +39,37 @@ def test_seconds_over_plain_are_those_of_the_same_seed() -> None:
 
 
 def test_seconds_of_different_devices_are_not_put_together() -> None:
-    runs = [a_run("plain", 0, 2.0), a_run("plain", 1, 50.0), a_run("l2", 0, 4.0)]
-    for run, device in zip(runs, ("GPU", "CPU", "CPU"), strict=True):
+    runs = [a_run("l2", 0, 4.0), a_run("plain", 0, 2.0), a_run("plain", 1, 50.0), a_run("si", 1, 60.0)]
+    for run, device in zip(runs, ("CPU", "GPU", "CPU", "CPU"), strict=True):
         run.hardware = {"device": device}
     results = Results("towns", "tiny", runs)
     results.against_plain()
-    assert [run.cost["seconds_over_plain"] for run in results.runs] == [0, 0, None]
-    assert results.rows()[0][-2] == "2.0"
+    assert [run.cost["seconds_over_plain"] for run in results.runs] == [None, 0, 0, 10.0]
+    assert [row[-2] for row in results.rows()] == ["–", "2.0", "–"]
+    assert "Seconds: of runs on GPU alone." in results.caption()
 
 
-def test_runs_whose_answers_are_not_together_have_the_mean_of_their_own_intervals() -> None:
+def test_brackets_are_what_the_caption_says() -> None:
     first, second = a_run("plain"), a_run("plain", 1)
+    results = Results("towns", "tiny", [first, second])
+    assert results.rows()[0][1] == "50.0 [50.0 to 50.0]"
+    assert "In square brackets the least and the most" in results.caption()
+    assert "bootstrap" not in results.caption()
     first.intervals, second.intervals = {"average_accuracy": [0.4, 0.6]}, {"average_accuracy": [0.2, 0.9]}
-    results = Results("towns", "tiny", [first, second], intervals={"l2": {}})
-    assert results.rows()[0][1] == "50.0 (30.0 to 75.0)"
-    assert "the mean of each run's" in results.caption()
+    assert results.rows()[0][1] == "50.0 (30.0 to 75.0)*"
+    assert "*: the bootstrap of each run alone" in results.caption()
+    assert "over 2 seeds" not in results.caption()
     results.intervals["plain"] = {"average_accuracy": [0.1, 0.8]}
     assert results.rows()[0][1] == "50.0 (10.0 to 80.0)"
-    assert "the mean of each run's" not in results.caption()
+    assert "over test examples and over 2 seeds" in results.caption()
+    assert Results("towns", "tiny", [first]).rows()[0][1] == "50.0 (40.0 to 60.0)"
 
 
 def test_several_seeds_are_one_row_with_their_range() -> None:
     first, second = a_run("plain"), a_run("plain", 1)
     second.metrics["average_accuracy"] = 0.7
     row = Results("towns", "tiny", [first, second]).rows()[0]
-    assert row[:3] == ["plain", "60.0 (50.0 to 70.0)", "–"]
+    assert row[:3] == ["plain", "60.0 [50.0 to 70.0]", "–"]
 
 
 def test_every_table_says_that_task_ids_are_hidden_and_what_was_scored() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from everlearn.disk import write_whole
 from everlearn.errors import StateError
-from everlearn.evaluate.timing import as_the_first
+from everlearn.evaluate.timing import device_of, on_device, timed_on
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,6 +24,7 @@ COLUMNS = {
     "backward_transfer": "backward transfer",
     "forward_transfer": "forward transfer",
 }
+TOGETHER, ALONE, RANGE = "", "*", "["  # what the brackets of a cell are over, as it is marked
 ALMANAC_COLUMNS = {
     "kept": "kept",
     "kept_never_rehearsed": "kept, never rehearsed",
@@ -152,10 +153,9 @@ class Results:
 
     def against_plain(self) -> None:
         """Fill each run's `seconds_over_plain`: its learning seconds less those of plain with the same seed, order and device, None without one."""
-        plain = {(run.seed, run.order): run for run in self.runs if run.method == "plain"}
+        plain = {(run.seed, run.order, device_of(run)): run.cost["learn_seconds"] for run in self.runs if run.method == "plain"}
         for run in self.runs:
-            beside = as_the_first([run, *([plain[key]] if (key := (run.seed, run.order)) in plain else [])])[1:]
-            mine, other = run.cost["learn_seconds"], beside[0].cost["learn_seconds"] if beside else None
+            mine, other = run.cost["learn_seconds"], plain.get((run.seed, run.order, device_of(run)))
             run.cost["seconds_over_plain"] = None if mine is None or other is None else mine - other
 
     def columns(self) -> dict[str, str]:
@@ -164,25 +164,34 @@ class Results:
         return ALMANAC_COLUMNS if almanac else COLUMNS
 
     def rows(self) -> list[list[str]]:
-        """The table's cells: percentages, mean over runs with the 95 % interval (the range of several runs where there is none), then seconds, of its
-        first run's device."""
-        found = []
+        """The table's cells: percentages, mean over runs with how sure they are (`caption` says it), then seconds, of runs on one device (`timed_on`)."""
+        found, device = [], timed_on(self.runs)
         for method, runs in self.by_method().items():
-            cells = [_percent([run.metrics.get(name) for run in runs], self._ends(method, runs, name)) for name in self.columns()]
-            cost = [_seconds([run.cost.get(name) for run in as_the_first(runs)]) for name in COST]
+            cells = [_percent([run.metrics.get(name) for run in runs], *self._ends(method, runs, name)) for name in self.columns()]
+            cost = [_seconds([run.cost.get(name) for run in on_device(runs, device)]) for name in COST]
             found.append([method, *cells, *cost])
         return found
 
-    def _ends(self, method: str, runs: Sequence[Run], name: str) -> Sequence[float] | None:
-        """The interval over examples, seeds and orders, else the mean of the runs' own; None where a run has none."""
+    def _ends(self, method: str, runs: Sequence[Run], name: str) -> tuple[Sequence[float] | None, str]:
+        """The interval and what it is over: TOGETHER of all runs, else, mean of the runs' own, ALONE; without one the RANGE of the runs."""
         if name in self.intervals.get(method, {}):
-            return self.intervals[method][name]
+            return self.intervals[method][name], TOGETHER
         own = [run.intervals[name] for run in runs if name in run.intervals]
-        return [fmean(ends) for ends in zip(*own, strict=True)] if len(own) == len(runs) else None
+        if own and len(own) == len(runs):
+            return [fmean(ends) for ends in zip(*own, strict=True)], ALONE if len(runs) > 1 else TOGETHER
+        return None, RANGE
 
-    def _alone(self) -> bool:
-        """Are there methods of several runs whose answers were never together, so that their interval is the mean of the runs' own?"""
-        return any(len(runs) > 1 and runs[0].intervals and not self.intervals.get(method) for method, runs in self.by_method().items())
+    def _sure(self) -> str:
+        """What the table's brackets are."""
+        shown = [
+            (method, runs, name) for method, runs in self.by_method().items() for name in self.columns() if any(r.metrics.get(name) is not None for r in runs)
+        ]
+        kinds = {(self._ends(*one)[1], len(one[1]) > 1) for one in shown}
+        several = [f"{len(of)} {name}" for of, name in (({r.seed for r in self.runs}, "seeds"), ({r.order for r in self.runs}, "orders")) if len(of) > 1]
+        over = " and over ".join(["test examples", *(several if (TOGETHER, True) in kinds else [])])
+        said = [f" In brackets 95 % of the bootstrap over {over}."] if {(TOGETHER, True), (TOGETHER, False)} & kinds else []
+        said += [f" {ALONE}: the bootstrap of each run alone, averaged, which leaves out the spread between runs."] if (ALONE, True) in kinds else []
+        return "".join([*said, *([" In square brackets the least and the most of the runs."] if (RANGE, True) in kinds else [])])
 
     def heads(self) -> list[str]:
         """The names over `rows`."""
@@ -196,11 +205,10 @@ class Results:
     def caption(self) -> str:
         """What every table must say of itself."""
         kinds = " and ".join(sorted({run.main_kind for run in self.runs})) or "no"
-        seeds, orders = {run.seed for run in self.runs}, {run.order for run in self.runs}
-        over = " and over ".join(["test examples", *(f"{len(of)} {name}" for of, name in ((seeds, "seeds"), (orders, "orders")) if len(of) > 1)])
-        alone = "; of methods whose runs' answers are not together, the mean of each run's over test examples" if self._alone() else ""
-        sure = f" In brackets 95 % of the bootstrap over {over}{alone}." if self.intervals else ""
-        return f"Scores: {kinds}.{sure} {TASK_IDS[self.task_ids]}"
+        devices = {device_of(run) for run in self.runs}
+        where = f"on {timed_on(self.runs)}" if timed_on(self.runs) else "that note no device"
+        timed = f" Seconds: of runs {where} alone." if len(devices) > 1 else ""
+        return f"Scores: {kinds}.{self._sure()}{timed} {TASK_IDS[self.task_ids]}"
 
     def table(self) -> Table:
         """The table for a terminal: one row a method, or, of up to three, one column a method."""
@@ -223,12 +231,13 @@ def write_json(path: Path, value: Mapping[str, object]) -> None:
     write_whole(path, (json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode())
 
 
-def _percent(values: Sequence[float | None], sure: Sequence[float] | None) -> str:
+def _percent(values: Sequence[float | None], sure: Sequence[float] | None, kind: str) -> str:
     numbers = [100 * value for value in values if value is not None]
     if not numbers:
         return "–"
-    low, high = (100 * sure[0], 100 * sure[1]) if sure else (min(numbers), max(numbers))
-    return f"{fmean(numbers):.1f} ({low:.1f} to {high:.1f})" if sure or len(numbers) > 1 else f"{numbers[0]:.1f}"
+    if sure:
+        return f"{fmean(numbers):.1f} ({100 * sure[0]:.1f} to {100 * sure[1]:.1f}){ALONE if kind == ALONE else ''}"
+    return f"{fmean(numbers):.1f} [{min(numbers):.1f} to {max(numbers):.1f}]" if len(numbers) > 1 else f"{numbers[0]:.1f}"
 
 
 def _seconds(values: Sequence[float | None]) -> str:

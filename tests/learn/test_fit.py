@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -29,6 +30,8 @@ from everlearn import (
     Step,
     load_model,
 )
+from everlearn.learn.fit import objective_gradient
+from everlearn.learn.objectives.base import Supervised
 from everlearn.methods.base import State
 from everlearn.methods.finch import Finch
 from everlearn.models import late
@@ -261,3 +264,28 @@ def test_a_state_from_inside_of_another_version_is_refused_by_what_it_lacks(part
 def test_preferences_cannot_be_imitated(tiny: CausalModel) -> None:
     with pytest.raises(DataError, match="chosen \\+ rejected.*id='p1'"):
         Gradient().learn(tiny, Experience("1", (Example(prompt="a", chosen="b", rejected="c", id="p1"),)))
+
+
+def test_where_a_steps_rows_are_cut_changes_no_gradient(tiny: CausalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, parts, batch = [], list[int](), tiny.batch
+    rows = tiny.encoder.rows([Example(prompt="Question:" + " what" * (1 + 9 * n) + "\nAnswer:", completion=" one") for n in range(8)])
+    monkeypatch.setattr(tiny, "batch", lambda given: parts.append(len(given)) or batch(given))
+    for most in (0, 16_384):
+        monkeypatch.setattr(tiny, "tokens_a_pass", lambda precision, most=most: most)
+        found.append(objective_gradient(tiny, rows, Supervised(), Settings()))
+    assert parts == [1] * 8 + [8]
+    for name, value in found[0].items():
+        assert float((value - found[1][name]).norm()) <= 1e-5 * float(value.norm()), name
+
+
+def test_the_width_is_asked_for_on_accelerators_alone(tiny: CausalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some architectures' configurations say it otherwise; then the table of embeddings does."""
+
+    class Elsewhere(CausalModel):
+        device = torch.device("meta")
+
+    there = Elsewhere(tiny.module, tiny.tokenizer)
+    assert there.tokens_a_pass() == 16_384
+    monkeypatch.setattr(tiny.module.config, "get_text_config", lambda decoder: SimpleNamespace())
+    assert tiny.tokens_a_pass() == 512
+    assert there.tokens_a_pass() == 16_384

@@ -21,7 +21,8 @@ from transformers import (
 
 from everlearn import CausalModel, Example, Lora, Row, Seq2SeqModel, TrainedModel, load_model
 from everlearn.methods import per_example
-from everlearn.methods.per_example import batches, gradient_alone, gradients_together, log_likelihood, sum_of, summed, treatable
+from everlearn.methods.per_example import MOST_TOKENS, batches, gradient_alone, gradients_together, log_likelihood, most_tokens, sum_of, summed, treatable
+from everlearn.models import late
 from everlearn.models.adapters import with_lora as put_lora
 
 EXAMPLES = [Example(prompt="Question:" + " what" * n + "\nAnswer:", completion=" one" * (1 + n % 3)) for n in range(7)]
@@ -191,5 +192,14 @@ def test_small_chunks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_groups_stay_whole_and_batches_small() -> None:
     model = llama(True)
     rows = rows_of(model)
-    parts = batches(model, [rows[:2], rows[2:6], [rows[6]]])
+    parts = batches([rows[:2], rows[2:6], [rows[6]]])
     assert sorted(len(group) for part in parts for group in part) == [1, 2, 4]
+
+
+def test_an_accelerator_takes_more_at_once_but_no_more_logits_than_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = llama(True)
+    assert most_tokens(model) == MOST_TOKENS
+    monkeypatch.setattr(type(model), "device", torch.device("meta"))
+    assert most_tokens(model) == 16_384
+    monkeypatch.setattr(late, "MOST_LOGITS", 2000 * len(model.tokenizer))
+    assert most_tokens(model) == 2000

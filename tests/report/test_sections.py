@@ -52,6 +52,20 @@ def test_a_further_seed_joins_and_another_setting_does_not(make: Make) -> None:
     assert section.baseline is section.methods[0]
 
 
+def test_seconds_of_another_device_are_not_set_against_plains(make: Make) -> None:
+    def on(device: str) -> Callable[[dict[str, Any]], None]:
+        def change(saved: dict[str, Any]) -> None:
+            saved["runs"][0]["hardware"] = {"device": device}
+
+        return change
+
+    (section,) = read_sections([changed(make("a", TWO), on("GPU")), changed(make("b", ONE), on("CPU"))])
+    replay, plain = section.methods
+    assert plain.cost("learn_seconds") is not None
+    assert replay.cost("learn_seconds") is None
+    assert replay.cost("extra_state_bytes") == 120_000
+
+
 def test_differences_follow_the_labels(make: Make) -> None:
     def rate(saved: dict[str, Any]) -> None:
         for run in saved["runs"]:

@@ -102,7 +102,7 @@ def loss_is_pure(objective: type[Objective], load: Load) -> None:
     rows = model.encoder.rows(experiences_for(objective, load)[0].train)
     made.begin(model, rows)
     drawn = made.rows(model, rows, Step(1, 2, 1e-3, rows, lambda _: {}), Random(0))
-    batch = model.batch([row for part in made.cut(drawn, 1 << 20) for row in part])
+    batch = model.batch([row for part in made.cut(drawn, 1 << 20, model.tokens_a_pass()) for row in part])
     out = model.logits(batch)
     assert torch.equal(made.loss(model, batch, out), made.loss(model, batch, out)), f"{objective.__name__}.loss gives another value the second time"
     assert made.count(batch) == made.count(batch) > 0, f"{objective.__name__}.count is not positive, or not the same twice"

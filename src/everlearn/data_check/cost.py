@@ -147,7 +147,7 @@ def step_memory(model: TrainedModel, examples: Sequence[Example], settings: Sett
     weights = sum(p.numel() * p.element_size() for p in model.module.parameters())
     trained = sum(p.numel() * p.element_size() for p in model.trained().values())
     rows = sorted(model.encoder.rows(examples), key=lambda row: len(row.tokens))[-settings.batch :]
-    most = max(by_length(rows, settings.micro_tokens, model.tokens_a_pass), key=_padded)
+    most = max(by_length(rows, settings.micro_tokens, model.tokens_a_pass(settings.precision)), key=_padded)
     few = most[-max(1, 1024 // len(most[-1].tokens)) :]
     kept, of_logits = (found / _padded(few) for found in _kept_bytes(model, few))
     targets, size = sum(len(row.learned) for row in most), int(model.module.config.get_text_config().vocab_size)

@@ -90,7 +90,9 @@ def fit(
         drawn = [row for place, m in enumerate(methods) for row in m.draw(model, step, _random(key, place, m, f"draw{number}"))]
         so_far.drawn |= {row.id for row in drawn if row.from_memory}
         step.rows = objective.rows(model, [*step.rows, *drawn], step, Random(f"{key}/objective/{number}"))
-        batches = [model.batch(part) for part in objective.cut(step.rows, share.most(step.rows, settings.micro_tokens), model.tokens_a_pass)]
+        batches = [
+            model.batch(part) for part in objective.cut(step.rows, share.most(step.rows, settings.micro_tokens), model.tokens_a_pass(settings.precision))
+        ]
         counts = [[term.count(batch) for batch in batches] for term in terms]
         optimizer.zero_grad(set_to_none=True)
         so_far.losses.append(torch.zeros((), device=model.device))
@@ -121,6 +123,11 @@ def fit(
     return FitLog(plan.total, so_far.learned_tokens, _last_tenth(so_far.losses), seconds, now - ending, rehearsed)
 
 
+def _micro_batches(model: TrainedModel, objective: Objective, rows: Sequence[Row], settings: Settings) -> list[Batch]:
+    most = processes().most(rows, settings.micro_tokens)
+    return [model.batch(part) for part in objective.cut(rows, most, model.tokens_a_pass(settings.precision))]
+
+
 def accelerator_for(model: TrainedModel, settings: Settings) -> Accelerator:
     """An Accelerator of the wanted precision and the model's device, also where another was made before in this process.
 
@@ -137,7 +144,7 @@ def objective_gradient(model: TrainedModel, rows: Sequence[Row], objective: Obje
         raise SettingError("a gradient of some rows is asked for where weights are shared out (model.shared_out=True). Launch without FSDP.")
     trained, objective, share = model.trained(), objective.still(), processes()
     given = objective.rows(model, rows, Step(0, 0, 0.0, rows, lambda _: {}), Random("gradient"))
-    batches = [model.batch(part) for part in objective.cut(given, share.most(given, settings.micro_tokens), model.tokens_a_pass)]
+    batches = _micro_batches(model, objective, given, settings)
     count, blocks = sum(objective.count(batch) for batch in batches), blocks_of(model.module) if settings.activation_checkpointing else ()
     total = {name: torch.zeros_like(weight) for name, weight in trained.items()}
     with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):

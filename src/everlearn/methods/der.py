@@ -150,7 +150,7 @@ class DER(Method):
     def _ask(self, model: TrainedModel, rows: Sequence[Row]) -> None:
         """Note what the model says of rows now."""
         with as_found(model.module), torch.no_grad():
-            for part in by_length(list({row.id: row for row in rows}.values()), 16_384):
+            for part in by_length(list({row.id: row for row in rows}.values()), 16_384, model.tokens_a_pass()):
                 batch = model.batch(part)
                 self._keep(batch, model.logits(batch), [True] * len(part))
 

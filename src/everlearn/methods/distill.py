@@ -58,7 +58,7 @@ class Distill(Method):
             return
         wanted = list({row.id: row for row in rows if self._covers(row)}.values())
         with as_found(model.module), torch.no_grad():
-            for part in by_length(wanted, 16_384):
+            for part in by_length(wanted, 16_384, model.tokens_a_pass()):
                 logs, ids = top_with_tail(model.logits(model.batch(part)).logits, self.k, self.temperature)
                 counts = [len(row.learned) for row in part]
                 self.teacher |= {row.id: Teacher(i, v) for row, i, v in zip(part, torch.split(ids, counts), torch.split(logs, counts), strict=True)}

@@ -106,7 +106,7 @@ class Finch(Method):
         """The median over batches of the mean loss on rows of a known past."""
         losses = []
         with as_found(model.module), torch.no_grad():
-            for part in batches(model, [[row] for row in sampled(step.rows, SEEN, random)]):
+            for part in batches([[row] for row in sampled(step.rows, SEEN, random)]):
                 batch = model.batch([row for group in part for row in group])
                 losses.append(-float(log_likelihood(batch, model.logits(batch).logits).mean()))
         return median(losses)

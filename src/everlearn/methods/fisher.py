@@ -86,7 +86,7 @@ def _weighted(model: TrainedModel, groups: Sequence[Sequence[Row]]) -> list[list
     """The rows, each with the model's probability of it within its group as its weight."""
     found: list[list[Row]] = []
     with as_found(model.module), torch.no_grad():
-        for part in batches(model, groups):
+        for part in batches(groups):
             rows = [row for group in part for row in group]
             batch = model.batch(rows)
             sums = torch.zeros(len(rows), device=model.device).index_add_(0, batch.row, log_likelihood(batch, model.logits(batch).logits))

@@ -98,7 +98,7 @@ class KLBudget(Method):
         count = min(len(anchors), max(1, round(self.share * len(step.rows))))
         rows = [anchors[(step.number * count + at) % len(anchors)] for at in range(count)]
         tokens = sum(len(row.learned) for row in rows)
-        for part in by_length(rows, 16_384):
+        for part in by_length(rows, 16_384, model.tokens_a_pass()):
             values = _kl(model.logits(model.batch(part)).logits, [self.teacher[row.id] for row in part])
             found = torch.autograd.grad(self.share * values.sum() / tokens, list(trained.values()), allow_unused=True)
             for weight, gradient in zip(trained.values(), found, strict=True):
@@ -145,7 +145,7 @@ class KLBudget(Method):
         """KL(p_start || p) in nats a token of the anchors, and the per cent of all anchors that were right at the start and are not now."""
         total, count, lost = 0.0, 0, 0
         with as_found(model.module), torch.no_grad():
-            for part in by_length(self._anchored(model), 16_384):
+            for part in by_length(self._anchored(model), 16_384, model.tokens_a_pass()):
                 batch = model.batch(part)
                 logits = model.logits(batch).logits
                 values = _kl(logits, [self.teacher[row.id] for row in part])
@@ -173,7 +173,7 @@ class KLBudget(Method):
         self.anchors = list({e.id: e for e in examples}.values())
         self._rows, found = [], dict[str, bool]()
         with as_found(model.module), torch.no_grad():
-            for part in by_length(self._anchored(model), 16_384):
+            for part in by_length(self._anchored(model), 16_384, model.tokens_a_pass()):
                 batch = model.batch(part)
                 logits = model.logits(batch).logits
                 logs, ids = top_with_tail(logits, self.k, 1.0)

@@ -138,7 +138,7 @@ def mean_loss(model: TrainedModel, rows: Sequence[Row]) -> float:
     """Nats a learned token, over all of them."""
     total, count = 0.0, 0
     with as_found(model.module), torch.no_grad():
-        for part in batches(model, [[row] for row in rows]):
+        for part in batches([[row] for row in rows]):
             batch = model.batch([row for group in part for row in group])
             total -= float(log_likelihood(batch, model.logits(batch).logits).sum())
             count += len(batch.targets)

@@ -13,6 +13,7 @@ from torch.func import functional_call
 from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
+from everlearn.models import late
 from everlearn.models.weights import TrainedModel, as_found
 from everlearn.types import Batch, Row
 
@@ -49,7 +50,7 @@ def summed(model: TrainedModel, groups: Groups, value: Value, add: Add) -> dict[
     gradient of what it gave, row by row. Whether that holds for this model is tried once, on two rows; if not, each row has a backward pass of its own.
     """
     total = {name: torch.zeros_like(weight, dtype=torch.float32) for name, weight in model.trained().items()}
-    parts = batches(model, groups)
+    parts = batches(groups, most_tokens(model))
     with as_found(model.module):
         together = treatable(model, [row for group in parts[0] for row in group][:2])
         for part in parts:
@@ -67,9 +68,17 @@ def mean_gradients(model: TrainedModel, rows: Sequence[Row], value: Value) -> It
         yield len(part), found
 
 
-def batches(model: TrainedModel, groups: Groups) -> list[list[Sequence[Row]]]:
-    """The groups, shortest rows first, cut into batches of at most MOST_TOKENS padded tokens (more where a pass costs as much), or of one group."""
-    parts, most = list[list[Sequence[Row]]](), max(MOST_TOKENS, model.tokens_a_pass) if model.device.type != "cpu" else MOST_TOKENS
+def most_tokens(model: TrainedModel) -> int:
+    """MOST_TOKENS, or on an accelerator as many as a pass costs, if their logits, which lie there whole, are not many."""
+    if model.device.type == "cpu":
+        return MOST_TOKENS
+    words = int(model.module.config.get_text_config(decoder=True).vocab_size)
+    return max(MOST_TOKENS, min(model.tokens_a_pass(), late.MOST_LOGITS // words))
+
+
+def batches(groups: Groups, most: int = MOST_TOKENS) -> list[list[Sequence[Row]]]:
+    """The groups, shortest rows first, cut into batches of at most `most` padded tokens, or of one group."""
+    parts: list[list[Sequence[Row]]] = []
     count = 0  # rows in the last part
     for group in sorted(groups, key=lambda group: max(len(row.tokens) for row in group)):
         width = max(len(row.tokens) for row in group)

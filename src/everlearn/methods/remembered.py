@@ -69,7 +69,7 @@ def row_losses(model: TrainedModel, rows: Sequence[Row]) -> list[float]:
     """Each row's mean nats per learned token, in order; one forward pass without a gradient, dropout off."""
     found: dict[int, float] = {}
     with as_found(model.module), torch.no_grad():
-        for part in by_length(rows, 16_384, model.tokens_a_pass):
+        for part in by_length(rows, 16_384, model.tokens_a_pass()):
             batch = model.batch(part)
             nats = -chosen(model.logits(batch).logits, batch.targets)
             sums = torch.zeros(len(part), dtype=nats.dtype, device=nats.device).index_add(0, batch.row, nats)

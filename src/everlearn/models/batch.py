@@ -10,9 +10,9 @@ from torch import Tensor
 from everlearn.types import Batch, Row
 
 MOST_PADDING = 512  # padding tokens that cost about as much as one more pass of a small model on two cores
-# On an accelerator a pass costs about as much as so many tokens times the squared width, for launching takes as long for any width: 2**30 in float32,
-# five times as many in bfloat16 (benchmarks/passes.py, an H200).
-LAUNCHED = 2**31
+# On an accelerator a pass costs about as much as so many tokens times the squared width, in float32 and in bfloat16 (benchmarks/passes.py, an H200, width 768;
+# at 256 even 16,384 tokens hardly outlast the launching): that takes as long for any width.
+LAUNCHED, LAUNCHED_BF16 = 2**30, 2**32
 
 
 def make_batch(rows: Sequence[Row], pad: int, device: torch.device | str = "cpu") -> Batch:
@@ -41,15 +41,16 @@ def _sent(part: Tensor, device: torch.device) -> Tensor:
     return part.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else part.to(device)
 
 
-def tokens_a_pass(device: torch.device, width: int) -> int:
+def tokens_a_pass(device: torch.device, width: int, precision: str = "no") -> int:
     """Tokens that cost about as much as one more pass of a model of this width, 512 to 16,384: padding beyond it is not worth it.
 
-    On a CPU arithmetic is all; an accelerator that waits for its next launch has done most narrow models' padding meanwhile.
+    On a CPU arithmetic is all; an accelerator that waits for its next launch has done most narrow models' padding meanwhile.   precision: of `Settings`.
 
     >>> [tokens_a_pass(torch.device(place), width) for place, width in (("cpu", 256), ("cuda", 256), ("cuda", 768), ("cuda", 4096))]
-    [512, 16384, 3640, 512]
+    [512, 16384, 1820, 512]
     """
-    return MOST_PADDING if device.type == "cpu" else min(16_384, max(MOST_PADDING, LAUNCHED // width**2))
+    launched = LAUNCHED_BF16 if precision == "bf16" else LAUNCHED
+    return MOST_PADDING if device.type == "cpu" else min(16_384, max(MOST_PADDING, launched // width**2))
 
 
 def by_length(rows: Sequence[Row], most_tokens: int, most_padding: int = MOST_PADDING) -> list[list[Row]]:

@@ -191,7 +191,7 @@ class CausalModel(TrainedModel):
                 owner.append(number)
         place = {id(row): at for row, at in zip(rows, owner, strict=True)}
         nats = [0.0] * len(prompts)
-        for part_rows in by_length(rows, MOST_TOKENS, self.tokens_a_pass):
+        for part_rows in by_length(rows, MOST_TOKENS, self.tokens_a_pass()):
             batch = self.batch(part_rows)
             sums = torch.zeros(len(part_rows), dtype=torch.float64, device=self.device).index_add(
                 0, batch.row, chosen(self.logits(batch).logits, batch.targets)
@@ -233,7 +233,7 @@ class CausalModel(TrainedModel):
         place = torch.tensor(owner, device=self.device)
         nats = chosen(logits[place], torch.tensor([option[0] for option in every], device=self.device))
         longer = sorted((number for number, option in enumerate(every) if len(option) > 1), key=lambda number: len(every[number]))
-        for part in cut_by_length(longer, [len(option) - 1 for option in every], MOST_TOKENS, self.tokens_a_pass):
+        for part in cut_by_length(longer, [len(option) - 1 for option in every], MOST_TOKENS, self.tokens_a_pass()):
             nats[part] += self._score_rest([every[number] for number in part], place[part], mask, cache)
         return [float(value) for value in nats.tolist()]
 

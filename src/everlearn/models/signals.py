@@ -66,7 +66,7 @@ class RowLosses:
         places = {id(row): at for at, row in zip(asked, rows, strict=True)}
         found: list[float | None] = [None] * len(examples)
         with as_found(self.model.module), torch.inference_mode():
-            for part in by_length([row for row in rows if row.learned], MOST_TOKENS):
+            for part in by_length([row for row in rows if row.learned], MOST_TOKENS, self.model.tokens_a_pass()):
                 batch = self.model.batch(part)
                 nats = chosen(self.model.logits(batch).logits, batch.targets)
                 sums = torch.zeros(len(part), dtype=torch.float64, device=nats.device).index_add(0, batch.row, nats)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from random import Random
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from everlearn.errors import ModelError
-from everlearn.models.batch import make_batch, tokens_a_pass
+from everlearn.models.batch import MOST_PADDING, make_batch, tokens_a_pass
 from everlearn.models.decoding import Decoding
 from everlearn.models.encode import Encoder
 from everlearn.models.late import LateHead
@@ -80,10 +80,13 @@ class TrainedModel(ABC):
     def device(self) -> torch.device:
         return next(self.module.parameters()).device
 
-    @property
-    def tokens_a_pass(self) -> int:
+    def tokens_a_pass(self, precision: str = "no") -> int:
         """Tokens that cost about as much as one more pass: up to so many of padding micro-batches take."""
-        return tokens_a_pass(self.device, int(self.module.config.get_text_config(decoder=True).hidden_size))
+        if self.device.type == "cpu":
+            return MOST_PADDING
+        known = getattr(self.module.config.get_text_config(decoder=True), "hidden_size", 0)
+        width = int(known or cast(nn.Embedding, self.module.get_input_embeddings()).weight.shape[-1])
+        return tokens_a_pass(self.device, width, precision)
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters that learn, by name; with adapters, the adapters' alone. Methods know no others."""

@@ -11,7 +11,7 @@ from statistics import fmean
 from everlearn.errors import StateError
 from everlearn.evaluate.intervals import Array
 from everlearn.evaluate.matrix import Cell, mean
-from everlearn.evaluate.timing import as_the_first
+from everlearn.evaluate.timing import on_device, timed_on
 from everlearn.report.pairs import end_draws
 from everlearn.report.saved import Batch, DifferenceRecord, ExperienceRecord, QuestionRecord, RunRecord, TaskRecord, read_batch
 
@@ -20,6 +20,7 @@ BOUNDS = {
     "frozen": "the untouched model: what is known without learning anything",
 }
 QUALITY = "average_accuracy"
+TIMED = ("seconds", "learn_seconds", "evaluate_seconds", "end_seconds", "learned_tokens_per_second", "peak_bytes")  # of one device alone
 # What compares moments of the stream; joint is measured at its end alone, so of it these numbers would mean something else.
 OVER_TIME = ("forgetting", "forgetting_from_learned", "backward_transfer", "forward_transfer", "learning_accuracy")
 
@@ -28,13 +29,14 @@ OVER_TIME = ("forgetting", "forgetting_from_learned", "backward_transfer", "forw
 class Method:
     """All runs of one method over a section's stream; numbers are means over them.
 
-    number: its place in the section, which decides its colour.   sources: the batch of each run.
+    number: its place in the section, which decides its colour.   sources: the batch of each run.   device: on which the section's methods are timed.
     """
 
     label: str
     number: int
     runs: tuple[RunRecord, ...]
     sources: tuple[Batch, ...]
+    device: str | None = None
 
     @property
     def bound(self) -> str:
@@ -68,8 +70,9 @@ class Method:
         return (min(values), max(values)) if len(values) > 1 else None
 
     def cost(self, name: str) -> Cell:
-        """The mean over runs on the device of the first."""
-        return mean(run.cost.get(name) for run in as_the_first(self.runs))
+        """The mean over runs; of seconds and memory over those on the section's device, None where none is."""
+        here = on_device(self.runs, self.device) if name in TIMED and self.device is not None else self.runs
+        return mean(run.cost.get(name) for run in here)
 
     @cached_property
     def draws(self) -> dict[tuple[int, int, bool], Array]:
@@ -227,8 +230,9 @@ def _joined(stream: str, model: str, batches: Sequence[Batch]) -> Section:
         ]
         known = {(d.method, d.against, d.metric) for d in differences}
         differences += [d for d in told if (d.method, d.against, d.metric) not in known]
+    device = timed_on([run for found in runs.values() for run, _ in found])
     methods = tuple(
-        Method(label, number, tuple(run for run, _ in found), tuple(batch for _, batch in found)) for number, (label, found) in enumerate(runs.items())
+        Method(label, number, tuple(run for run, _ in found), tuple(batch for _, batch in found), device) for number, (label, found) in enumerate(runs.items())
     )
     return Section(stream, model, tuple(batches), methods, tuple(differences))
 

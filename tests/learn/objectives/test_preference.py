@@ -12,6 +12,7 @@ from trl import DPOTrainer
 from everlearn import CausalModel, DataError, Example, Experience, Gradient, Preference, Replay, SettingError, Settings, Step
 from everlearn.learn.objectives.likelihood import logs_of
 from everlearn.learn.objectives.preference import preference_loss
+from everlearn.models.batch import by_length
 
 PAIRS = tuple(Example(prompt=f"Question: What is {n} plus 2?\nAnswer:", chosen=f" {n + 2}", rejected=f" {n + 30} or so") for n in range(6))
 
@@ -72,6 +73,15 @@ def test_the_chosen_answer_gains_and_the_reference_is_the_model_before(tiny: Cau
     assert objective.reference[PAIRS[0].id][1] == pytest.approx(float(logs_of(tiny, both)[1].sum()), abs=1e-4)
     Gradient([], Settings(rate=1e-4, passes=3, batch=3), Preference(beta=0.5)).learn(tiny, Experience("1", PAIRS))
     assert margin(tiny) > before + 1
+
+
+def test_pairs_are_cut_as_the_longer_answers_are(tiny: CausalModel) -> None:
+    objective, rows = Preference(), tiny.encoder.rows(PAIRS)
+    both = objective.rows(tiny, rows, Step(1, 1, 1e-3, rows, lambda _: {}), Random(0))
+    longer = [max(two, key=lambda row: len(row.tokens)) for two in zip(both[::2], both[1::2], strict=True)]
+    for padding in (0, 1, 512):
+        assert [len(part) for part in objective.cut(both, 4096, padding)] == [2 * len(part) for part in by_length(longer, 2048, padding)]
+    assert objective.cut(both, 4096) == objective.cut(both, 4096, tiny.tokens_a_pass())
 
 
 def test_a_pair_is_never_parted(tiny: CausalModel) -> None:

@@ -33,7 +33,7 @@ def logs_of(model: TrainedModel, rows: Sequence[Row]) -> list[Tensor]:
     """log p of each row's learned tokens, in order; no gradient, dropout off."""
     found: dict[int, Tensor] = {}
     with as_found(model.module), torch.no_grad():
-        for part in by_length(rows, MOST_TOKENS):
+        for part in by_length(rows, MOST_TOKENS, model.tokens_a_pass()):
             batch = model.batch(part)
             logs = torch.split(token_logs(batch, model.logits(batch)), [len(row.learned) for row in part])
             found |= {id(row): value for row, value in zip(part, logs, strict=True)}

@@ -63,7 +63,7 @@ class Preference(Objective):
         """As by length, a pair counted by its longer answer, and never parted."""
         pair = {id(max(two, key=lambda row: len(row.tokens))): two for two in zip(rows[::2], rows[1::2], strict=True)}
         longer = [max(two, key=lambda row: len(row.tokens)) for two in zip(rows[::2], rows[1::2], strict=True)]
-        return [[row for one in part for row in pair[id(one)]] for part in by_length(longer, max(1, most // 2), most_padding // 2)]
+        return [[row for one in part for row in pair[id(one)]] for part in by_length(longer, max(1, most // 2), most_padding)]
 
     def count(self, batch: Batch) -> float:
         return len(batch.rows) / 2

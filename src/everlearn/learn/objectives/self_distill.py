@@ -96,7 +96,7 @@ class SelfDistill(Rollouts):
         asked = model.encoder.prompts([shown_to_teacher(of.example, self.shown) for _, of in kept])
         rows, found = [_after(tokens, row, self.skip, model.encoder.longest) for tokens, (row, _) in zip(asked, kept, strict=True)], dict[int, Teacher]()
         with holding(model, self.weights), as_found(model.module), torch.no_grad():
-            for part in by_length(rows, 16_384):
+            for part in by_length(rows, 16_384, model.tokens_a_pass()):
                 logs, ids = top_with_tail(model.logits(model.batch(part)).logits, self.k, 1.0)
                 counts = [len(row.learned) for row in part]
                 found |= {id(row): Teacher(i, v) for row, i, v in zip(part, torch.split(ids, counts), torch.split(logs, counts), strict=True)}
