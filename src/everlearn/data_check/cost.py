@@ -143,7 +143,10 @@ def asking_seconds(model: TrainedModel, gathered: Gathered) -> dict[str, float]:
 
 
 def step_memory(model: TrainedModel, examples: Sequence[Example], settings: Settings) -> Memory:
-    """The step whose rows are the longest: what is kept for its backward pass is measured on one forward pass and scaled by tokens."""
+    """The step whose rows are the longest: what is kept for its backward pass is measured on one forward pass and scaled by tokens.
+
+    Rows are cut as on the model's device: an accelerator takes more at once than a CPU, so ask there what it needs.
+    """
     weights = sum(p.numel() * p.element_size() for p in model.module.parameters())
     trained = sum(p.numel() * p.element_size() for p in model.trained().values())
     rows = sorted(model.encoder.rows(examples), key=lambda row: len(row.tokens))[-settings.batch :]
