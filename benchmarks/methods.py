@@ -73,7 +73,19 @@ def recipes(world: str) -> list[str]:
     found = {name: one["chosen"] for name, one in chosen.get("almanac" if world == "almanac" else "support", {}).items()}
     if world == "facts":
         found = {name: recipe if name in OF_THEIR_OWN_RATE else AT_RATE.sub(lambda at: f"rate={2 * float(at[1]):g}", recipe) for name, recipe in found.items()}
-    return list(dict.fromkeys(found.get(name_of(method), method) for method in METHODS))
+    places = {name_of(method): method for method in METHODS if name_of(method) in found}
+    return [found[name_of(method)] if places.get(name_of(method)) == method else method for method in METHODS]
+
+
+def measured(world: str, out: Path) -> dict[str, list[Run]]:
+    """What is on disk of every method: with the settings chosen, else with those of before."""
+    found = {}
+    for chosen, before in zip(recipes(world), METHODS, strict=True):
+        for recipe in (chosen, before):
+            if runs := on_disk(recipe, out):
+                found[recipe] = runs
+                break
+    return found
 
 
 def name_of(recipe: str) -> str:
@@ -176,7 +188,7 @@ def learned(name: str, world: World, out: Path, methods: Sequence[str], end: flo
             except Diverged as problem:
                 print(f"{name:10} {method:40} diverged: {problem}", flush=True)
         if seeds == 1 < SEEDS != world.seeds and len(methods) < len(recipes(name)):  # which are best is said of all
-            found = {method: runs for method in recipes(name) if (runs := on_disk(method, out))}
+            found = measured(name, out)
     return False
 
 
@@ -190,7 +202,7 @@ def on_disk(method: str, out: Path) -> list[Run]:
 def told(name: str, world: World, out: Path, write: Path) -> None:
     """The table of all that is on disk, whenever it was run."""
     stream = world.stream()
-    found = {method: runs for method in recipes(name) if (runs := on_disk(method, out))}
+    found = measured(name, out)
     if "plain" in found:
         rows = [row(method, runs, found["plain"], world.told, stream) for method, runs in found.items()]
         write_json(write, {"stream": stream.name, "experiences": len(stream), "told": list(world.told), "rows": rows})

@@ -26,7 +26,11 @@ TRIED = (
     "generative_replay",
     f"{OWN.format(share=1.5, strength=4, rows=5000, keep=8000)}+{LONG}",
     f"{OWN.format(share=1.5, strength=2, rows=4000, keep=5000)}+{LONGER}",
+    f"{OWN.format(share=1.5, strength=2, rows=4000, keep=5000)}+ewc(strength=0.1)+{LONGER}",
+    f"{OWN.format(share=1.5, strength=2, rows=4000, keep=5000)}+ewc(strength=0.03)+{LONGER}",
+    f"{OWN.format(share=1.5, strength=2, rows=4000, keep=5000)}+ewc(strength=0.01)+{LONGER}",
     f"replay(share=1,rows=510)+{OWN.format(share=1, strength=2, rows=4000, keep=5000)}+{LONGER}",
+    f"replay(share=1,rows=510)+{OWN.format(share=1, strength=2, rows=4000, keep=5000)}+ewc(strength=0.01)+{LONGER}",
 )
 
 
