@@ -13,16 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 from statistics import harmonic_mean
 
-from everlearn import Almanac, Settings, Stream, almanac_stream, compare, load_stream
+from methods import CHOSEN, World, worlds
+
+from everlearn import Almanac, Stream, almanac_stream, compare
 from everlearn.errors import Diverged
 from everlearn.results import Run, write_json
-
-CHOSEN = Path("benchmarks/results/methods/chosen.json")
-ALMANAC, SUPPORT = Settings(rate=3e-4, passes=5, batch=32), Settings(rate=5e-4, passes=5, batch=16)
 
 
 def at_rates(recipe: str, *rates: str) -> tuple[str, ...]:
@@ -56,11 +54,6 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
 }
 
 
-def shortened(folder: Path) -> Stream:
-    whole = load_stream(folder)
-    return replace(whole, experiences=whole.experiences[:3])
-
-
 def score(world: str, run: Run) -> float:
     """0 to 1."""
     if world == "support":
@@ -69,14 +62,13 @@ def score(world: str, run: Run) -> float:
     return harmonic_mean([kept, (changed + new) / 2])
 
 
-def tried(world: str, stream: Stream, model: str, recipe: str, out: Path) -> float | None:
+def tried(name: str, world: World, stream: Stream, recipe: str, out: Path) -> float | None:
     """The score of a recipe; None where its model breaks."""
-    how = {"almanac": ALMANAC, "support": SUPPORT}[world]
     try:
-        found = compare(stream, model, recipe, 1, out / world, how, anchor=None, probes=False, valid=world == "support")
+        found = compare(stream, world.model, recipe, 1, out / name, world.settings, anchor=None, probes=False, valid=name == "support")
     except Diverged:
         return None
-    return score(world, found.runs[0])
+    return score(name, found.runs[0])
 
 
 def main() -> None:
@@ -88,11 +80,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/choose"))
     parser.add_argument("--write", type=Path, default=CHOSEN)
     given = parser.parse_args()
-    stream = almanac_stream(Almanac(future=1), 6) if given.world == "almanac" else shortened(given.streams / given.world)
+    world = worlds(given.streams, given.model)[given.world]
+    stream = almanac_stream(Almanac(future=1), 6) if given.world == "almanac" else world.stream()
     for name, recipes in CANDIDATES.items():
         if given.only and name not in given.only:
             continue
-        found = {recipe: value for recipe in recipes if (value := tried(given.world, stream, given.model, recipe, given.out)) is not None}
+        found = {recipe: value for recipe in recipes if (value := tried(given.world, world, stream, recipe, given.out)) is not None}
         if not found:
             continue  # each broke the model: its default stays
         best = max(found, key=lambda recipe: found[recipe])

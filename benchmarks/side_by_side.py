@@ -179,9 +179,8 @@ def main() -> None:
         print(f"{gather(given.gather, given.results)} new runs")
         return
     end, jobs = time.time() + 60 * given.minutes, lacking(given.results)
-    loaded = worlds(given.streams, given.model)
-    found = {name: {m: runs for m in methods.recipes(name) if (runs := known(given.results, name, m))} for name in WORLDS}
-    print(f"{len(jobs)} jobs; {', '.join(f'{name}: {len(stream)} experiences' for name, (_, stream) in loaded.items())}", flush=True)
+    found = {name: methods.measured(name, given.results / "methods" / name) for name in WORLDS}
+    print(f"{len(jobs)} jobs", flush=True)
     queue, places = Queue(jobs, found), ["cuda"] * given.cuda + ["cpu"] * given.cpu
     for name in WORLDS:
         queue.more_seeds(name)
@@ -200,10 +199,6 @@ def main() -> None:
     for thread in threads:
         thread.join()
     print(f"{len(queue.left)} jobs left", flush=True)
-
-
-def known(results: Path, name: str, method: str) -> list[Run]:
-    return [Run.load(path) for path in sorted((results / "methods" / name / "runs").glob(f"{streams.slug(method)}-seed*.json"))]
 
 
 if __name__ == "__main__":

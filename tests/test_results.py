@@ -46,7 +46,7 @@ def test_seconds_of_different_devices_are_not_put_together() -> None:
     results.against_plain()
     assert [run.cost["seconds_over_plain"] for run in results.runs] == [None, 0, 0, 10.0]
     assert [row[-2] for row in results.rows()] == ["–", "2.0", "–"]
-    assert "Seconds: of runs on GPU alone." in results.caption()
+    assert "Seconds: only of runs on GPU." in results.caption()
 
 
 def test_brackets_are_what_the_caption_says() -> None:

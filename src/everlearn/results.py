@@ -207,7 +207,7 @@ class Results:
         kinds = " and ".join(sorted({run.main_kind for run in self.runs})) or "no"
         devices = {device_of(run) for run in self.runs}
         where = f"on {timed_on(self.runs)}" if timed_on(self.runs) else "that note no device"
-        timed = f" Seconds: of runs {where} alone." if len(devices) > 1 else ""
+        timed = f" Seconds: only of runs {where}." if len(devices) > 1 else ""
         return f"Scores: {kinds}.{self._sure()}{timed} {TASK_IDS[self.task_ids]}"
 
     def table(self) -> Table:

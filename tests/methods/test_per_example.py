@@ -20,8 +20,9 @@ from transformers import (
 )
 
 from everlearn import CausalModel, Example, Lora, Row, Seq2SeqModel, TrainedModel, load_model
-from everlearn.methods import per_example
-from everlearn.methods.per_example import MOST_TOKENS, batches, gradient_alone, gradients_together, log_likelihood, most_tokens, sum_of, summed, treatable
+from everlearn.methods import at_once, per_example
+from everlearn.methods.at_once import MOST_TOKENS, batches, most_tokens
+from everlearn.methods.per_example import gradient_alone, gradients_together, log_likelihood, sum_of, summed, treatable
 from everlearn.models import late
 from everlearn.models.adapters import with_lora as put_lora
 
@@ -183,8 +184,8 @@ def test_small_chunks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     model = llama(True)
     groups = [rows_of(model)[:3], rows_of(model)[3:4], rows_of(model)[4:]]
     whole = summed(model, groups, log_likelihood, squares)
-    monkeypatch.setattr(per_example, "MOST_VALUES", 1)
-    monkeypatch.setattr(per_example, "MOST_TOKENS", 40)
+    monkeypatch.setattr(at_once, "MOST_VALUES", 1)
+    monkeypatch.setattr(at_once, "MOST_TOKENS", 40)
     for name, value in summed(model, groups, log_likelihood, squares).items():
         assert torch.allclose(value, whole[name], rtol=1e-4, atol=1e-6 * float(value.max())), name
 

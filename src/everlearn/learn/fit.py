@@ -90,9 +90,7 @@ def fit(
         drawn = [row for place, m in enumerate(methods) for row in m.draw(model, step, _random(key, place, m, f"draw{number}"))]
         so_far.drawn |= {row.id for row in drawn if row.from_memory}
         step.rows = objective.rows(model, [*step.rows, *drawn], step, Random(f"{key}/objective/{number}"))
-        batches = [
-            model.batch(part) for part in objective.cut(step.rows, share.most(step.rows, settings.micro_tokens), model.tokens_a_pass(settings.precision))
-        ]
+        batches = _micro_batches(model, objective, step.rows, settings)
         counts = [[term.count(batch) for batch in batches] for term in terms]
         optimizer.zero_grad(set_to_none=True)
         so_far.losses.append(torch.zeros((), device=model.device))

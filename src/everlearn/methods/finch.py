@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from everlearn.errors import StateError
+from everlearn.methods.at_once import batches
 from everlearn.methods.base import Method, State, Step, at_least
 from everlearn.methods.ewc import sampled
-from everlearn.methods.per_example import batches, log_likelihood
+from everlearn.methods.per_example import log_likelihood
 from everlearn.models.processes import Processes
 from everlearn.models.weights import TrainedModel, as_found
 from everlearn.types import Batch, Out

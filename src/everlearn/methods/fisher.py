@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from everlearn.errors import DataError, SettingError
-from everlearn.methods.per_example import BATCH, Value, batches, log_likelihood, mean_gradients, summed
+from everlearn.methods.at_once import batches
+from everlearn.methods.per_example import BATCH, Value, log_likelihood, mean_gradients, summed
 from everlearn.models.weights import TrainedModel, as_found
 from everlearn.types import Batch, Example, Row
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from everlearn.errors import SettingError, StateError
+from everlearn.methods.at_once import batches
 from everlearn.methods.base import Method, State, Step, at_least
 from everlearn.methods.ewc import sampled
-from everlearn.methods.per_example import batches, log_likelihood
+from everlearn.methods.per_example import log_likelihood
 from everlearn.methods.task_vectors import Vector, difference, elected, larger, mean, thinned, trimmed
 from everlearn.methods.tensors import tensors_of
 from everlearn.models.weights import TrainedModel, as_found

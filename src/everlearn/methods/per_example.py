@@ -13,7 +13,7 @@ from torch.func import functional_call
 from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
-from everlearn.models import late
+from everlearn.methods.at_once import Groups, batches, most_tokens, most_values
 from everlearn.models.weights import TrainedModel, as_found
 from everlearn.types import Batch, Row
 
@@ -21,17 +21,12 @@ from everlearn.types import Batch, Row
 Value = Callable[[Batch, Tensor], Tensor]
 # What is added up: to a total, in place, of gradients (b, *shape), the rows' weights (b,) and the group each is of (b,); nothing where all are 0.
 Add = Callable[[Tensor, Tensor, Tensor, Tensor], object]
-Groups = Sequence[Sequence[Row]]
 # The gradients (end - start, *shape) of the rows from start to end; of a matrix only the lines of a slice.
 Make = Callable[[int, int, slice], Tensor]
 ALL = slice(None)
 BATCH = 16  # rows whose mean gradient others take for a row's
 # Modules of which it was found that rows' gradients can be made together, and what they were then.
 TREATABLE: WeakKeyDictionary[nn.Module, object] = WeakKeyDictionary()
-
-MOST_TOKENS = 1024  # padded tokens of one forward pass: on two cores, more were no faster
-MOST_VALUES = 2**18  # values of the gradients held at once, 1 MiB in float32: on two cores, more were no faster
-ON_ACCELERATOR = 64  # times as many there, 64 MiB: a launch costs as much for few as for many
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +61,6 @@ def mean_gradients(model: TrainedModel, rows: Sequence[Row], value: Value) -> It
             batch = model.batch(part)
             found = model.gradient(value(batch, model.logits(batch).logits).sum() / len(part))
         yield len(part), found
-
-
-def most_tokens(model: TrainedModel) -> int:
-    """MOST_TOKENS, or on an accelerator as many as a pass costs, if their logits, which lie there whole, are not many."""
-    if model.device.type == "cpu":
-        return MOST_TOKENS
-    words = int(model.module.config.get_text_config(decoder=True).vocab_size)
-    return max(MOST_TOKENS, min(model.tokens_a_pass(), late.MOST_LOGITS // words))
-
-
-def batches(groups: Groups, most: int = MOST_TOKENS) -> list[list[Sequence[Row]]]:
-    """The groups, shortest rows first, cut into batches of at most `most` padded tokens, or of one group."""
-    parts: list[list[Sequence[Row]]] = []
-    count = 0  # rows in the last part
-    for group in sorted(groups, key=lambda group: max(len(row.tokens) for row in group)):
-        width = max(len(row.tokens) for row in group)
-        if parts and (count + len(group)) * width <= most:
-            parts[-1].append(group)
-            count += len(group)
-        else:
-            parts.append([group])
-            count = len(group)
-    return parts
 
 
 def treatable(model: TrainedModel, rows: Sequence[Row]) -> bool:
@@ -178,7 +150,7 @@ def _add_together(model: TrainedModel, groups: Groups, value: Value, add: Add, t
     weights = torch.tensor([row.weight for row in rows], device=model.device)
     owner = torch.tensor([number for number, group in enumerate(groups) for _ in group], device=model.device)
     for name, makers in made.items():
-        for start, end in _runs([len(group) for group in groups], _most_values(model.device) // total[name].numel()):
+        for start, end in _runs([len(group) for group in groups], most_values(model.device) // total[name].numel()):
             if len(makers) == 1 and isinstance(makers[0], _Embedded):
                 used, gradients = makers[0].used(start, end)
                 found = torch.zeros(gradients.shape[1:], device=gradients.device)
@@ -200,15 +172,11 @@ def _runs(sizes: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
     yield start, end
 
 
-def _most_values(device: torch.device) -> int:
-    return MOST_VALUES if device.type == "cpu" else ON_ACCELERATOR * MOST_VALUES
-
-
 def _slices(kept: Tensor, rows: int) -> list[slice]:
     """Of a matrix its lines, as many at a time as are held at once for that many rows; of a vector all."""
     if kept.dim() < 2:
         return [ALL]
-    size = max(1, _most_values(kept.device) // (rows * kept[0].numel()))
+    size = max(1, most_values(kept.device) // (rows * kept[0].numel()))
     return [slice(start, min(start + size, len(kept))) for start in range(0, len(kept), size)]
 
 
